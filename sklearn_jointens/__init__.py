@@ -1,0 +1,18 @@
+"""Bagging for neural networks with a dial: jointly trained ensembles for scikit-learn.
+"""
+
+from sklearn_jointens._classifier import JointEnsembleClassifier, OutOfBagWarning
+from sklearn_jointens._members import IdenticalMembersWarning, Vectorization
+from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens.training import DivergenceError
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "DivergenceError",
+    "IdenticalMembersWarning",
+    "JointEnsembleClassifier",
+    "OutOfBagWarning",
+    "Vectorization",
+    "mlp_classifier",
+]

@@ -1,0 +1,332 @@
+"""What every joint ensemble shares: training members, going on, leaving some out."""
+
+import copy
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_jointens._compat import Interval
+from sklearn_jointens._members import (
+    Vectorization,
+    build_members,
+    check_device,
+    check_prototype,
+    probe,
+    vectorize,
+    warn_if_identical,
+)
+from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens.losses import family_of
+from sklearn_jointens.nn import split_members
+from sklearn_jointens.training import isolated_random_state, joint_net
+
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+class BaseJointEnsemble(BaseEstimator):
+    """Members trained as one program, and the fitted state that comes of it.
+
+    A subclass validates its data, encodes its targets and calls `_train`.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": "no_validation",  # by `check_prototype`
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "lam": [Interval(Real, 0, 1, closed="both")],
+        "bootstrap": ["boolean"],
+        "oob_score": ["boolean", callable],
+        "warm_start": ["boolean"],
+        "device": [None, str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # -- what is checked before any work ---------------------------------------------
+
+    def _resolve_prototype(self) -> Any:
+        prototype = mlp_classifier() if self.estimator is None else self.estimator
+        owner = type(self).__name__
+        check_prototype(prototype, owner)
+        device = prototype.device if self.device is None else self.device
+        prototype = clone(prototype)
+        prototype.set_params(device=check_device(device, owner))
+        if self.oob_score and not self.bootstrap:
+            raise ValueError(
+                f"The 'oob_score' parameter of {owner} must be False unless "
+                f"bootstrap=True. Got {self.oob_score!r} instead."
+            )
+        return prototype
+
+    def _is_going_on(self) -> bool:
+        """Whether `fit` starts from the members of an earlier one."""
+        return self.warm_start and hasattr(self, "estimators_")
+
+    def _check_n_estimators_when_going_on(self) -> None:
+        if self.n_estimators < len(self.estimators_):
+            raise ValueError(
+                f"The 'n_estimators' parameter of {type(self).__name__} must be at "
+                f"least {len(self.estimators_)}, the number of fitted members, when "
+                f"warm_start=True. Got {self.n_estimators} instead."
+            )
+
+    # -- training --------------------------------------------------------------------
+
+    def _seeds(self) -> tuple[int, np.ndarray]:
+        """A seed for the training, and one for each member.
+
+        More members leave the seeds of the first ones as they are. No seed is drawn
+        from NumPy's global generator, which fitting must not disturb.
+        """
+        random_state = self.random_state
+        if random_state is None:
+            random_state = int(np.random.SeedSequence().generate_state(1)[0])
+        generator = check_random_state(random_state)
+        training_seed = int(generator.randint(_MAX_SEED))
+        return training_seed, generator.randint(_MAX_SEED, size=self.n_estimators)
+
+    def _train(
+        self,
+        X: Any,
+        y: np.ndarray,
+        labels: np.ndarray,
+        weight: np.ndarray | None,
+        *,
+        members: list[Any],
+        history: Any = None,
+        epochs: int | None = None,
+    ) -> None:
+        """Build what is missing of the members, train all, and keep the result.
+
+        Parameters
+        ----------
+        X : ndarray or CSR array of shape (n_samples, ...)
+        y : ndarray of shape (n_samples,)
+        labels : ndarray of shape (n_classes,)
+        weight : ndarray of shape (n_samples,) or None
+        members : list of member nets
+            To start from; new ones are added up to `n_estimators`.
+        history : skorch History or None
+            To add to.
+        epochs : int or None
+            ``None`` is the prototype's `max_epochs`.
+        """
+        prototype = self._resolve_prototype()
+        training_seed, member_seeds = self._seeds()
+        with isolated_random_state(training_seed, prototype.device) as reseed:
+            # Copies, so that a fit that fails leaves an earlier one as it was.
+            members = [copy.deepcopy(member) for member in members]
+            members += build_members(
+                prototype,
+                X,
+                labels,
+                member_seeds[len(members) :],
+                reseed,
+                prototype.device,
+            )
+            net = self._joint_net(prototype, members, labels, example=X)
+            if not self.bootstrap and history is None:
+                warn_if_identical(members)
+            if history is not None:
+                net.history_ = copy.copy(history)
+            self._set_weights(net, X.shape[0], weight, member_seeds)
+            reseed(_later(training_seed, net))
+            self._fit_net(net, X, y, epochs=epochs)
+            self._keep(net, members, X, y)
+
+    def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """One more epoch of the net as it stands, its optimizer's state included."""
+        net = self.net_
+        training_seed, member_seeds = self._seeds()
+        n_epochs = len(self.history_)
+        with isolated_random_state(_later(training_seed, net), net.device):
+            seeds = member_seeds + n_epochs
+            self._set_weights(net, X.shape[0], weight, seeds)
+            try:
+                self._fit_net(net, X, y, epochs=1)
+            except Exception:
+                del self.history_[n_epochs:]
+                self._assemble()
+                raise
+            self._keep(net, self.estimators_, X, y)
+
+    def _joint_net(
+        self, prototype: Any, members: list[Any], labels: np.ndarray, example: Any
+    ) -> Any:
+        family = family_of(members[0].criterion_)
+        rows = probe(members, example, family, type(self).__name__)
+        return joint_net(
+            prototype,
+            vectorize(members, rows),
+            family,
+            float(self.lam),
+            labels,
+            verbose=int(self.verbose),
+        )
+
+    def _set_weights(
+        self,
+        net: Any,
+        n_samples: int,
+        weight: np.ndarray | None,
+        member_seeds: np.ndarray,
+    ) -> None:
+        if weight is not None:
+            net.valid_weight_ = torch.as_tensor(weight, device=net.device)
+        net.weight_ = net.valid_weight_
+        self._bags = None
+        if self.bootstrap:
+            self._bags = _bootstrap_counts(member_seeds, n_samples)
+            bags = torch.as_tensor(self._bags, device=net.device)
+            net.weight_ = bags if weight is None else bags * net.valid_weight_
+
+    def _fit_net(self, net: Any, X: Any, y: np.ndarray, **params: Any) -> None:
+        try:
+            net.partial_fit(X, y, **params)
+        except torch.cuda.OutOfMemoryError as error:
+            raise RuntimeError(
+                f"CUDA ran out of memory with n_estimators={net.module_.n_members} and "
+                f"batch_size={net.batch_size}. Lower one of them, or use device='cpu'."
+            ) from error
+
+    def _keep(self, net: Any, members: list[Any], X: Any, y: np.ndarray) -> None:
+        """Hand the weights back to the members, and set the fitted attributes."""
+        vectorized = net.vectorized_[0]
+        split_members(vectorized, into=[_plain_module(m.module_) for m in members])
+        for member in members:
+            member.module_.eval()
+        self.net_ = net
+        self.estimators_ = members
+        self.history_ = net.history_
+        self.vectorization_ = Vectorization(
+            vectorized.method, vectorized.reason, vectorized.max_error
+        )
+        self._score_after_training(net, X, y)
+        for name in ("weight_", "valid_weight_", "scored_"):
+            net.__dict__.pop(name, None)
+        self._bags = None
+
+    def _score_after_training(self, net: Any, X: Any, y: np.ndarray) -> None:
+        raise NotImplementedError
+
+    # -- the fitted state ------------------------------------------------------------
+
+    def _assemble(self, prototype_device: Any = None) -> None:
+        """Make `net_` of `estimators_`, as after unpickling or leaving some out."""
+        members = self.estimators_
+        net = members[0]
+        if prototype_device is not None and prototype_device != net.device:
+            for member in members:
+                member.device = prototype_device
+                member.module_.to(prototype_device)
+                member.criterion_.to(prototype_device)
+        prototype = clone(
+            mlp_classifier() if self.estimator is None else self.estimator
+        )
+        prototype.set_params(device=net.device)
+        with isolated_random_state(0, net.device):
+            self.net_ = joint_net(
+                prototype,
+                vectorize(members, None, method=self.vectorization_.method),
+                family_of(net.criterion_),
+                float(self.lam),
+                net.labels_,
+                verbose=int(self.verbose),
+            )
+        self.net_.history_ = self.history_
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__().copy()
+        if "net_" in state:
+            # The members hold the weights; batches of the history are debris.
+            del state["net_"]
+            state["history_"] = _without_batches(state["history_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "estimators_" in state:
+            device = self.device
+            if device is None and self.estimator is not None:
+                device = self.estimator.device
+            device = "auto" if device is None else device
+            if str(device).startswith(("auto", "cuda")):
+                has_cuda = torch.cuda.is_available()
+                device = ("cuda" if device == "auto" else device) if has_cuda else "cpu"
+            self._assemble(device)
+
+    def _members_at(self, members: Any) -> np.ndarray:
+        """Indices of `members`, given as indices or as a mask."""
+        n_members = len(self.estimators_)
+        owner = type(self).__name__
+        asked = np.asarray(members)
+        if asked.ndim != 1 or (asked.size and asked.dtype.kind not in "iub"):
+            raise ValueError(
+                f"The 'members' parameter of {owner} must be a 1-D sequence of member "
+                f"indices or a boolean mask. Got {members!r} instead."
+            )
+        if asked.dtype == bool:
+            if len(asked) != n_members:
+                raise ValueError(
+                    f"The 'members' parameter of {owner} must have one entry for each "
+                    f"of the {n_members} members when it is a mask. Got {len(asked)} "
+                    "instead."
+                )
+            return np.flatnonzero(asked)
+        unknown = [int(j) for j in asked if not -n_members <= j < n_members]
+        if unknown:
+            raise ValueError(
+                f"The 'members' parameter of {owner} must hold indices of the "
+                f"{n_members} members, 0 to {n_members - 1}. Got {unknown} instead."
+            )
+        return np.unique(asked.astype(int) % n_members)
+
+    def _without(self, dropped: np.ndarray) -> Any:
+        """A fitted copy without the members at `dropped`."""
+        check_is_fitted(self)
+        kept = np.setdiff1d(np.arange(len(self.estimators_)), dropped)
+        if len(kept) == 0:
+            raise ValueError(
+                f"The 'members' parameter of {type(self).__name__} must leave at least "
+                f"one of the {len(self.estimators_)} members. Got all of them instead."
+            )
+        smaller = type(self)(**self.get_params(deep=False))
+        state = self.__getstate__()
+        state["n_estimators"] = len(kept)
+        state["history_"] = copy.copy(self.history_)
+        state["estimators_"] = [copy.deepcopy(self.estimators_[j]) for j in kept]
+        vars(smaller).update(state)
+        smaller._assemble()
+        return smaller._restrict_to(kept)
+
+    def _restrict_to(self, kept: np.ndarray) -> Any:
+        raise NotImplementedError
+
+
+def _later(seed: int, net: Any) -> int:
+    """The seed of an epoch that comes after those in the net's history."""
+    return (seed + len(net.history_)) % _MAX_SEED
+
+
+def _plain_module(module: torch.nn.Module) -> torch.nn.Module:
+    return getattr(module, "_orig_mod", module)
+
+
+def _without_batches(history: Any) -> Any:
+    light = type(history)()
+    for row in history:
+        light.append({**row, "batches": []})
+    return light
+
+
+def _bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:
+    """How often each member draws each row, uint8 (n_members, n_samples)."""
+    counts = np.empty((len(member_seeds), n_samples), dtype=np.uint8)
+    for j, seed in enumerate(member_seeds):
+        drawn = np.random.RandomState(seed).randint(n_samples, size=n_samples)
+        counts[j] = np.bincount(drawn, minlength=n_samples)
+    return counts

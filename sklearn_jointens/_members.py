@@ -1,0 +1,238 @@
+"""From a prototype to members: what is checked, how they are built and vectorized."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+
+from sklearn_jointens.losses import Family, family_of
+from sklearn_jointens.nn import VectorizedModule, vectorize_members
+from sklearn_jointens.training import (
+    JointMixin,
+    MemberMixin,
+    derived_net,
+    resolve_device,
+)
+
+# Optimizers that treat every entry of a tensor by itself: on stacked weights they do
+# what they do for each member alone.
+ELEMENTWISE_OPTIMIZERS = (
+    torch.optim.ASGD,
+    torch.optim.Adadelta,
+    torch.optim.Adagrad,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+    torch.optim.Adamax,
+    torch.optim.NAdam,
+    torch.optim.RAdam,
+    torch.optim.RMSprop,
+    torch.optim.Rprop,
+    torch.optim.SGD,
+)
+
+# Rows that outputs and vectorizations are checked on.
+_PROBE_ROWS = 8
+
+
+class IdenticalMembersWarning(UserWarning):
+    """All members start from the same weights, and would stay the same."""
+
+
+class Vectorization(NamedTuple):
+    """Which way the members were vectorized, and why.
+
+    Attributes
+    ----------
+    method : {"structural", "vmap", "loop"}
+    reason : str
+    max_error : float or None
+        The largest deviation from a plain loop over members that was found.
+    """
+
+    method: str
+    reason: str
+    max_error: float | None
+
+
+def check_prototype(prototype: Any, owner: str) -> None:
+    """Raise unless `prototype` is a skorch classifier whose loss can be joined.
+
+    Parameters
+    ----------
+    prototype : object
+    owner : str
+        The estimator's name, for the message.
+
+    Raises
+    ------
+    TypeError
+        Not an instance of a skorch classifier.
+    ValueError
+        Its class computes the loss in a way of its own.
+    """
+    kinds = NeuralNetClassifier | NeuralNetBinaryClassifier
+    if not isinstance(prototype, kinds):
+        got = f"the class {prototype.__name__}" if isinstance(prototype, type) else (
+            f"an instance of {type(prototype).__name__}"
+        )
+        raise TypeError(
+            f"The 'estimator' parameter of {owner} must be None or an instance of "
+            "skorch's NeuralNetClassifier or NeuralNetBinaryClassifier. "
+            f"Got {got} instead."
+        )
+    known = (NeuralNetClassifier.get_loss, NeuralNet.get_loss)
+    if type(prototype).get_loss not in known:
+        raise ValueError(
+            f"The 'estimator' parameter of {owner} must not override 'get_loss', which "
+            "the joint loss takes the place of; choose a 'criterion' instead. "
+            f"Got an instance of {type(prototype).__name__} instead."
+        )
+
+
+def check_device(device: Any, owner: str) -> Any:
+    """The device to use for a prototype's `device`; raise when it is not there."""
+    device = resolve_device(device)
+    try:
+        kind = torch.device(device).type
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"The 'device' parameter of {owner} must be None, 'auto' or a torch "
+            f"device. Got {device!r} instead."
+        ) from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"The 'device' parameter of {owner} must be a device that is available; "
+            f"torch finds no CUDA device. Got {device!r} instead."
+        )
+    return device
+
+
+def build_members(
+    prototype: Any,
+    X: Any,
+    labels: np.ndarray,
+    seeds: Sequence[int],
+    reseed: Callable[[int], None],
+    device: Any,
+) -> list[Any]:
+    """Initialized member nets, each from its own seed.
+
+    Parameters
+    ----------
+    prototype : skorch classifier
+    X : array of shape (n_samples, ...)
+        For the sizes of the module.
+    labels : ndarray of shape (n_classes,)
+    seeds : sequence of int
+        One for each member.
+    reseed : callable
+        Seeds all generators.
+    device : str or torch.device
+
+    Returns
+    -------
+    list of MemberMixin
+    """
+    members = []
+    for seed in seeds:
+        reseed(int(seed))
+        member = derived_net(prototype, MemberMixin)
+        member.set_params(device=device, verbose=0)
+        members.append(member.observe(X, labels).initialize())
+    return members
+
+
+def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.Tensor:
+    """A few rows as the members take them, after checking what a member makes of them.
+
+    Raises
+    ------
+    ValueError
+        The module cannot take X, or its output is not what the criterion needs.
+    """
+    member = members[0]
+    if member._modules != ["module"]:
+        raise ValueError(
+            f"The 'estimator' parameter of {owner} must have one module, 'module'. "
+            f"Got {member._modules} instead."
+        )
+    n_rows = min(_PROBE_ROWS, X.shape[0])
+    dataset = member.get_dataset(X[:n_rows])
+    iterator = member.get_iterator(dataset)
+    rows = to_tensor(unpack_data(next(iter(iterator)))[0], device=member.device)
+    module = member.module_
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            output = module(rows)
+    except Exception as error:
+        raise ValueError(
+            f"The 'estimator' parameter of {owner} must have a module that takes X, in "
+            f"batches of shape (n_samples, {', '.join(map(str, rows.shape[1:]))}) and "
+            f"dtype {rows.dtype}. {type(module).__name__} raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        module.train(was_training)
+    output = output[0] if isinstance(output, tuple) else output
+    wrong = family.check_output(output, len(rows), len(member.classes_))
+    if wrong is not None:
+        raise ValueError(
+            f"The 'estimator' parameter of {owner} must have a module with {wrong}. "
+            f"Got {type(module).__name__} with an output of shape "
+            f"{tuple(output.shape)} instead."
+        )
+    return rows
+
+
+def warn_if_identical(members: Sequence[Any]) -> None:
+    """Warn when members that would see the same rows start from the same weights."""
+    if len(members) < 2:
+        return
+    first, second = (list(member.module_.parameters()) for member in members[:2])
+    if first and all(map(torch.equal, first, second)):
+        warnings.warn(
+            "All members start from the same weights, so that they would stay one "
+            "network. Give the member's 'module' as a class (with its arguments as "
+            "module__...), not as an instance, or use bootstrap=True.",
+            IdenticalMembersWarning,
+            stacklevel=4,
+        )
+
+
+def vectorize(
+    members: Sequence[Any], example: torch.Tensor | None, method: str = "auto"
+) -> VectorizedModule:
+    """One module of all members' modules, by the cheapest way that is exact.
+
+    Parameters
+    ----------
+    members : sequence of MemberMixin
+    example : Tensor of shape (n_samples, ...) or None
+        Rows to check the way on.
+    method : {"auto", "structural", "vmap", "loop"}, default="auto"
+
+    Returns
+    -------
+    VectorizedModule
+    """
+    modules = [member.module_ for member in members]
+    modules = [getattr(module, "_orig_mod", module) for module in modules]
+    optimizer = members[0].optimizer
+    if method != "auto" or optimizer in ELEMENTWISE_OPTIMIZERS:
+        return vectorize_members(modules, method=method, example=example)
+    vectorized = vectorize_members(modules, method="loop", example=example)
+    name = getattr(optimizer, "__name__", repr(optimizer))
+    vectorized.reason = (
+        f"loop: {name} may mix the entries of a tensor, so that members keep tensors of "
+        "their own"
+    )
+    return vectorized
+
+

@@ -1,0 +1,85 @@
+"""The member that is used when none is given."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sklearn_jointens.nn import MLP
+from sklearn_jointens.training import MemberNetClassifier
+
+
+def mlp_classifier(
+    hidden_layer_sizes: tuple[int, ...] = (64,),
+    activation: str = "relu",
+    dropout: float = 0.0,
+    *,
+    lr: float = 0.003,
+    max_epochs: int = 50,
+    batch_size: int = 64,
+    **net_params: Any,
+) -> MemberNetClassifier:
+    """A small multilayer perceptron as a skorch classifier, ready to be a member.
+
+    Trained with Adam on shuffled batches, without a validation split. Its sizes and its
+    dtype are taken from the data, so that it fits any classification task as it is,
+    alone or as the ``estimator`` of an ensemble.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : tuple of int, default=(64,)
+        Units of each hidden layer.
+    activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}, \
+default="relu"
+        Of the hidden layers.
+    dropout : float in [0, 1), default=0.0
+        Share of hidden units that is dropped in training.
+    lr : float, default=0.003
+        Adam's learning rate.
+    max_epochs : int, default=50
+        Passes over the training data.
+    batch_size : int, default=64
+        Rows of a batch.
+    **net_params : dict
+        Any other parameter of skorch's ``NeuralNetClassifier``, such as
+        ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
+        or ``device``. ``device`` is ``"auto"`` unless given: CUDA when there is one,
+        else the CPU.
+
+    Returns
+    -------
+    MemberNetClassifier
+        An unfitted skorch ``NeuralNetClassifier``.
+
+    See Also
+    --------
+    sklearn_jointens.nn.MLP : Its module.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> member = mlp_classifier(hidden_layer_sizes=(16,), lr=0.01)
+    >>> clf = JointEnsembleClassifier(member, n_estimators=5, random_state=0).fit(X, y)
+    >>> clf.predict(X[:3])
+    array([0, 0, 0])
+    """
+    defaults: dict[str, Any] = {
+        "criterion": nn.CrossEntropyLoss,
+        "optimizer": torch.optim.Adam,
+        "iterator_train__shuffle": True,
+        "train_split": None,
+        "device": "auto",
+        "verbose": 0,
+    }
+    return MemberNetClassifier(
+        MLP,
+        module__hidden_layer_sizes=hidden_layer_sizes,
+        module__activation=activation,
+        module__dropout=dropout,
+        lr=lr,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        **{**defaults, **net_params},
+    )

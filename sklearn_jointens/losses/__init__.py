@@ -1,0 +1,24 @@
+"""Floor 1: the joint loss, its families, the combiner, diversity. Pure functions."""
+
+from sklearn_jointens.losses._combine import diversity, geometric_mean
+from sklearn_jointens.losses._families import (
+    Bernoulli,
+    Categorical,
+    CategoricalProbabilities,
+    Family,
+    family_of,
+)
+from sklearn_jointens.losses._joint import JointTerms, joint_loss, joint_terms
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "CategoricalProbabilities",
+    "Family",
+    "JointTerms",
+    "diversity",
+    "family_of",
+    "geometric_mean",
+    "joint_loss",
+    "joint_terms",
+]

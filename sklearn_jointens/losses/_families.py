@@ -1,0 +1,374 @@
+"""Exponential families: what the joint loss needs to know about a member's output.
+
+For an exponential family with its canonical link, the negative log-likelihood of a
+row is linear in a statistic of the target and convex in the natural parameters ``z``,
+
+    nll(z, y) = scale * A(z) - <statistic, z>,
+
+with the log-partition ``A``, whose gradient is the family's mean. The ensemble averages
+natural parameters. A family is therefore four small functions, and a new one (Gaussian,
+Poisson) is a new class here and nothing elsewhere.
+
+Natural parameters are held batch innermost, ``(n_members, n_outputs, n_samples)``:
+reductions over outputs then run over contiguous samples.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Target:
+    """The target's part of the negative log-likelihood, shared by all members.
+
+    Attributes
+    ----------
+    index : Tensor of shape (n_samples,), dtype int64, or None
+        The observed class where the statistic is its indicator; ``None`` where
+        `statistic` is given.
+    statistic : Tensor of shape (n_outputs, n_samples) or None
+        The sufficient statistic of each row.
+    scale : Tensor of shape (n_samples,) or None
+        The factor of the log-partition; ``None`` is 1.
+    weight : Tensor of shape (n_samples,) or None
+        What the criterion multiplies each row with; ``None`` is 1.
+    normalizer : Tensor of shape (n_samples,) or None
+        What the criterion divides by, summed over rows; ``None`` is 1.
+    """
+
+    index: Tensor | None = None
+    statistic: Tensor | None = None
+    scale: Tensor | None = None
+    weight: Tensor | None = None
+    normalizer: Tensor | None = None
+
+    def inner(self, natural: Tensor) -> Tensor:
+        """``<statistic, natural>`` for every member and row, (n_members, n_samples)."""
+        if self.index is not None:
+            # A broadcast index over members is what gather accepts without a copy.
+            index = self.index.expand(natural.shape[0], 1, -1)
+            return natural.gather(1, index).squeeze(1)
+        assert self.statistic is not None
+        return (natural * self.statistic).sum(1)
+
+    def subtract_from(self, mean: Tensor) -> Tensor:
+        """``mean - statistic``, in place on `mean` of shape (n_outputs, n_samples)."""
+        if self.index is not None:
+            ones = mean.new_ones(1, len(self.index))
+            return mean.scatter_add_(0, self.index[None], -ones)
+        assert self.statistic is not None
+        return mean.sub_(self.statistic)
+
+
+def _at_least_float32(output: Tensor) -> Tensor:
+    half = output.dtype in (torch.float16, torch.bfloat16)
+    return output.float() if half else output
+
+
+def _batch_innermost(output: Tensor) -> Tensor:
+    """(n_members, n_samples, n_outputs) -> contiguous (n_members, n_outputs, n)."""
+    return _at_least_float32(output).transpose(1, 2).contiguous()
+
+
+class Family:
+    """Base of the families; `criterion` names the torch criterion a family stands for.
+
+    The methods work on natural parameters of shape (n_members, n_outputs, n_samples).
+    """
+
+    def natural(self, output: Tensor) -> Tensor:
+        """Natural parameters, from members' outputs (n_members, n_samples, ...)."""
+        raise NotImplementedError
+
+    def output(self, natural: Tensor) -> Tensor:
+        """What one member with these natural parameters would have put out.
+
+        Parameters
+        ----------
+        natural : Tensor of shape (n_outputs, n_samples)
+
+        Returns
+        -------
+        Tensor of shape (n_samples, ...)
+        """
+        raise NotImplementedError
+
+    def target(self, y: Tensor, n_outputs: int, dtype: torch.dtype) -> Target:
+        """The target's statistic, scale and weights as the criterion defines them."""
+        raise NotImplementedError
+
+    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-partition (n_members, n_samples) and mean (as `natural`), new tensors."""
+        raise NotImplementedError
+
+    def proba(self, natural: Tensor) -> Tensor:
+        """Class probabilities (..., n_samples, n_classes) of (..., n_outputs, n)."""
+        raise NotImplementedError
+
+    def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
+        """Whether the most probable class is `y`, bool (n_members, n_samples)."""
+        raise NotImplementedError
+
+    def check_output(
+        self, output: Tensor, n_samples: int, n_classes: int
+    ) -> str | None:
+        """What is wrong with one member's `output` for this family, or None."""
+        raise NotImplementedError
+
+
+class Categorical(Family):
+    """Logits members under ``CrossEntropyLoss``.
+
+    Parameters
+    ----------
+    class_weight : Tensor of shape (n_classes,) or None, default=None
+        The criterion's ``weight``.
+    label_smoothing : float in [0, 1], default=0.0
+        The criterion's ``label_smoothing``.
+    ignore_index : int, default=-100
+        Rows with this class have no part in the loss.
+    """
+
+    def __init__(
+        self,
+        class_weight: Tensor | None = None,
+        label_smoothing: float = 0.0,
+        ignore_index: int = -100,
+    ) -> None:
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        self.ignore_index = ignore_index
+
+    def natural(self, output: Tensor) -> Tensor:
+        return _batch_innermost(output)
+
+    def output(self, natural: Tensor) -> Tensor:
+        return natural.t()
+
+    def target(self, y: Tensor, n_outputs: int, dtype: torch.dtype) -> Target:
+        y = y.long()
+        weight = None
+        if self.class_weight is not None:
+            weight = self.class_weight.to(device=y.device, dtype=dtype)
+        row_weight = None if weight is None else weight[y]
+        if 0 <= self.ignore_index < n_outputs:
+            kept = (y != self.ignore_index).to(dtype)
+            row_weight = kept if row_weight is None else row_weight * kept
+        if self.label_smoothing == 0:
+            return Target(index=y, weight=row_weight, normalizer=row_weight)
+        return self._smoothed(y, n_outputs, dtype, weight, row_weight)
+
+    def _smoothed(
+        self,
+        y: Tensor,
+        n_outputs: int,
+        dtype: torch.dtype,
+        weight: Tensor | None,
+        row_weight: Tensor | None,
+    ) -> Target:
+        """torch smooths after weighting: every class keeps its own weight."""
+        share = self.label_smoothing / n_outputs
+        if weight is None:
+            weight = torch.ones(n_outputs, dtype=dtype, device=y.device)
+        observed = F.one_hot(y, n_outputs).to(dtype).t() * weight[:, None]
+        statistic = observed * (1 - self.label_smoothing) + share * weight[:, None]
+        if 0 <= self.ignore_index < n_outputs:
+            statistic = statistic * (y != self.ignore_index)
+        return Target(
+            statistic=statistic, scale=statistic.sum(0), normalizer=row_weight
+        )
+
+    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor]:
+        mean = torch.softmax(natural, dim=1)
+        # logsumexp from the largest class, whose probability never underflows: two
+        # reductions instead of a second pass of exponentials.
+        log_partition = natural.amax(1) - mean.amax(1).log()
+        return log_partition, mean
+
+    def proba(self, natural: Tensor) -> Tensor:
+        return torch.softmax(natural, dim=-2).transpose(-1, -2)
+
+    def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
+        y = y.long()
+        observed = natural.gather(1, y.expand(natural.shape[0], 1, -1)).squeeze(1)
+        # Equal to argmax, which lets the first of several equal classes win, and
+        # several times faster: two vectorized maxima.
+        classes = torch.arange(natural.shape[1], device=y.device)[:, None]
+        earlier = natural.new_zeros(natural.shape[1], len(y))
+        earlier.masked_fill_(classes >= y, -torch.inf)
+        return (observed >= natural.amax(1)) & ((natural + earlier).amax(1) < observed)
+
+    def check_output(
+        self, output: Tensor, n_samples: int, n_classes: int
+    ) -> str | None:
+        if output.ndim != 2 or output.shape != (n_samples, n_classes):
+            return (
+                f"outputs of shape (n_samples, n_classes) = ({n_samples}, {n_classes})"
+            )
+        return None
+
+
+class CategoricalProbabilities(Categorical):
+    """Probability members under ``NLLLoss``, as skorch means it.
+
+    skorch takes ``log(output + eps)`` before ``NLLLoss``. The mean of log-probabilities
+    is not a log-probability: it has to be renormalised before the ensemble's term, or
+    every lam trains as lam = 0. Treating ``log(output + eps)`` as logits does so.
+    """
+
+    def natural(self, output: Tensor) -> Tensor:
+        output = _at_least_float32(output)
+        return (
+            (output + torch.finfo(output.dtype).eps).log().transpose(1, 2).contiguous()
+        )
+
+    def output(self, natural: Tensor) -> Tensor:
+        return torch.softmax(natural, dim=0).t()
+
+    def check_output(
+        self, output: Tensor, n_samples: int, n_classes: int
+    ) -> str | None:
+        wrong = super().check_output(output, n_samples, n_classes)
+        if wrong is None:
+            sums = output.detach().float().sum(1)
+            tolerance = 1e-3 if output.dtype.itemsize >= 4 else 1e-1
+            if (output < 0).any() or not torch.allclose(
+                sums, torch.ones_like(sums), atol=tolerance
+            ):
+                wrong = (
+                    "outputs that are probabilities (rows >= 0 that sum to 1) with "
+                    "criterion=NLLLoss, as skorch means it; for logits use "
+                    "criterion=CrossEntropyLoss"
+                )
+        return wrong
+
+
+class Bernoulli(Family):
+    """One-logit members under ``BCEWithLogitsLoss``: binary classification.
+
+    Parameters
+    ----------
+    pos_weight : Tensor with one value or None, default=None
+        The criterion's ``pos_weight``: the factor of the positive class.
+    weight : Tensor with one value or None, default=None
+        The criterion's ``weight``: the factor of every row.
+    """
+
+    def __init__(
+        self, pos_weight: Tensor | None = None, weight: Tensor | None = None
+    ) -> None:
+        self.pos_weight = pos_weight
+        self.weight = weight
+
+    def natural(self, output: Tensor) -> Tensor:
+        return _at_least_float32(output).reshape(len(output), 1, -1)
+
+    def output(self, natural: Tensor) -> Tensor:
+        return natural[0]
+
+    def target(self, y: Tensor, n_outputs: int, dtype: torch.dtype) -> Target:
+        statistic = y.to(dtype)
+        scale = weight = None
+        if self.pos_weight is not None:
+            statistic = statistic * self.pos_weight.to(statistic)
+            scale = statistic + (1 - y.to(dtype))
+        if self.weight is not None:
+            weight = self.weight.to(statistic).expand(len(y))
+        return Target(statistic=statistic[None], scale=scale, weight=weight)
+
+    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor]:
+        # Not F.softplus: above its threshold it returns z, off by exp(-20).
+        log_partition = torch.logaddexp(natural, torch.zeros_like(natural))
+        return log_partition.squeeze(1), torch.sigmoid(natural)
+
+    def proba(self, natural: Tensor) -> Tensor:
+        positive = torch.sigmoid(natural)
+        return torch.cat([1 - positive, positive], dim=-2).transpose(-1, -2)
+
+    def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
+        return (natural.squeeze(1) > 0) == (y > 0.5)
+
+    def check_output(
+        self, output: Tensor, n_samples: int, n_classes: int
+    ) -> str | None:
+        if n_classes != 2:
+            return "two classes in y with criterion=BCEWithLogitsLoss"
+        if output.shape not in {(n_samples,), (n_samples, 1)}:
+            return (
+                "one logit a row, shape (n_samples,) or (n_samples, 1) with n_samples="
+                f"{n_samples}, with criterion=BCEWithLogitsLoss"
+            )
+        return None
+
+
+def _categorical(criterion: nn.CrossEntropyLoss) -> Categorical:
+    return Categorical(
+        criterion.weight, criterion.label_smoothing, criterion.ignore_index
+    )
+
+
+def _probabilities(criterion: nn.NLLLoss) -> CategoricalProbabilities:
+    return CategoricalProbabilities(
+        criterion.weight, ignore_index=criterion.ignore_index
+    )
+
+
+def _bernoulli(criterion: nn.BCEWithLogitsLoss) -> Bernoulli:
+    return Bernoulli(criterion.pos_weight, criterion.weight)
+
+
+_FAMILY_OF_CRITERION: dict[type[nn.Module], Callable[..., Family]] = {
+    nn.CrossEntropyLoss: _categorical,
+    nn.NLLLoss: _probabilities,
+    nn.BCEWithLogitsLoss: _bernoulli,
+}
+
+
+def family_of(criterion: nn.Module) -> Family:
+    """The family that a member's criterion stands for.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        An initialized ``CrossEntropyLoss``, ``NLLLoss`` (on probabilities, as skorch
+        means it) or ``BCEWithLogitsLoss``, with ``reduction="mean"``. Their weights,
+        label smoothing and ignored index are kept.
+
+    Returns
+    -------
+    Family
+
+    Raises
+    ------
+    ValueError
+        When no family is known for the criterion: another class, a subclass with a
+        ``forward`` of its own, another reduction.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.losses import family_of
+    >>> type(family_of(torch.nn.CrossEntropyLoss())).__name__
+    'Categorical'
+    """
+    criterion = getattr(criterion, "_orig_mod", criterion)  # torch.compile's wrapper
+    for known in _FAMILY_OF_CRITERION:
+        if isinstance(criterion, known) and type(criterion).forward is known.forward:
+            break
+    else:
+        names = ", ".join(known.__name__ for known in _FAMILY_OF_CRITERION)
+        raise ValueError(
+            "The 'criterion' parameter of the member must be one of {"
+            f"{names}}}, whose exponential family is known. "
+            f"Got {type(criterion).__name__} instead."
+        )
+    if criterion.reduction != "mean":
+        raise ValueError(
+            "The 'criterion__reduction' parameter of the member must be 'mean'. "
+            f"Got {criterion.reduction!r} instead."
+        )
+    return _FAMILY_OF_CRITERION[known](criterion)

@@ -1,0 +1,165 @@
+"""What every vectorized module has in common, and the copying of module trees."""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class CannotVectorize(ValueError):
+    """One way of vectorizing is refused; the message says why in a few words."""
+
+
+def named_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers of a module by name, tied ones under each name."""
+    return {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+
+
+def copy_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Deep copy of a module with every parameter and buffer exchanged.
+
+    Parameters
+    ----------
+    module : Module
+        The module to copy; it is left as it is.
+    tensors : mapping of str to Tensor
+        For each name in ``named_tensors(module)`` the tensor the copy holds instead,
+        of any shape.
+
+    Returns
+    -------
+    copied : Module
+    """
+    # The memo tells deepcopy what each tensor became, so the old values are never
+    # copied and every reference to a tensor, wherever it is kept, follows.
+    memo = {id(old): tensors[name] for name, old in named_tensors(module).items()}
+    return copy.deepcopy(module, memo)
+
+
+def like(original: Tensor, values: Tensor) -> Tensor:
+    """Make `values` a parameter if and as `original` is one, a buffer otherwise."""
+    values = values.detach()
+    if isinstance(original, nn.Parameter):
+        return nn.Parameter(values, requires_grad=original.requires_grad)
+    return values
+
+
+def stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Copy M tensors of one shape into one of shape (M, ...)."""
+    return like(tensors[0], torch.stack([tensor.detach() for tensor in tensors]))
+
+
+class VectorizedModule(nn.Module):
+    """M networks of one architecture, run as one module.
+
+    Made by :func:`vectorize_members`, never directly.
+
+    Parameters
+    ----------
+    members : Module
+        Holds the parameters and buffers of all members.
+    n_members : int
+        Number of members, M.
+
+    Attributes
+    ----------
+    method : {"structural", "vmap", "loop"}
+        How the members are run.
+    reason : str
+        One sentence: why in this way, and which others were refused.
+    max_error : float or None
+        Largest deviation from the plain members that the check found, relative to
+        the size of what was compared; None if nothing was checked.
+    n_members : int
+        Number of members, M.
+    members : Module
+        Holds the tensors. Where they are stacked, a parameter is named as in one
+        member and has a leading axis of length M.
+    """
+
+    method: str
+
+    def __init__(self, members: nn.Module, n_members: int):
+        super().__init__()
+        self.members = members
+        self.n_members = n_members
+        self.reason = self.method
+        self.max_error: float | None = None
+
+    def forward(self, x: Tensor) -> Any:
+        """Outputs of all members.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, ...)
+            What each member takes; all members share it.
+
+        Returns
+        -------
+        outputs : Tensor of shape (M, B, ...)
+            Possibly a transposed view of memory in which the batch is innermost.
+            A tuple or dict of such tensors if a member returns one.
+        """
+        raise NotImplementedError
+
+    def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield each parameter with the name that it has within a member."""
+        return self.members.named_parameters()
+
+    def select(self, indices: Sequence[int]) -> "VectorizedModule":
+        """Only some of the members, as a new module with copied weights.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Members to keep, in this order; one may be taken several times.
+
+        Returns
+        -------
+        selected : VectorizedModule
+            Of the same method, with ``n_members == len(indices)``.
+
+        Raises
+        ------
+        ValueError
+            If `indices` is empty or names a member that does not exist.
+        """
+        return self._select(self._check_indices(indices))
+
+    def member(self, index: int) -> nn.Module:
+        """One member as a plain module of its own class, with copied weights."""
+        raise NotImplementedError
+
+    def member_tensors(self, index: int) -> dict[str, Tensor]:
+        """One member's parameters and buffers by its own names, as views."""
+        tensors = named_tensors(self.members)
+        return {name: tensor.detach()[index] for name, tensor in tensors.items()}
+
+    def extra_repr(self) -> str:
+        return f"method={self.method!r}, n_members={self.n_members}"
+
+    def _select(self, indices: list[int]) -> "VectorizedModule":
+        # Indexing with a tensor copies, also where all members are taken.
+        tensors = {
+            name: like(tensor, tensor.detach()[torch.tensor(indices)])
+            for name, tensor in named_tensors(self).items()
+        }
+        selected = copy_module(self, tensors)
+        assert isinstance(selected, VectorizedModule)
+        selected.n_members = len(indices)
+        return selected
+
+    def _check_indices(self, indices: Sequence[int]) -> list[int]:
+        checked = [int(index) for index in indices]
+        n = self.n_members
+        if not checked or not all(-n <= index < n for index in checked):
+            raise ValueError(
+                "The 'indices' parameter of select must be at least one member "
+                f"index in the range [{-n}, {n}). Got {checked} instead."
+            )
+        return checked

@@ -1,0 +1,188 @@
+"""Whether a vectorized module does what its members do, compared on a few rows."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
+from sklearn_jointens.nn._loop import LoopModule, stack_outputs, vectorize_with_loop
+
+# A prime, so that it is less likely to be the size of another axis by chance.
+_N_ROWS = 7
+_TOLERANCES = {
+    torch.float64: 1e-9,
+    torch.float32: 1e-4,
+    torch.float16: 5e-2,
+    torch.bfloat16: 5e-2,
+}
+_RANDOM_LAYERS = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.RNNBase)
+
+
+def check_vectorized(
+    vectorized: VectorizedModule, modules: Sequence[nn.Module], example: Tensor
+) -> float | None:
+    """Compare outputs, gradients and buffers with those of the plain members.
+
+    The first, the middle and the last member are compared, in evaluation mode and in
+    training mode with random layers off, on at most 7 rows. All is done on copies,
+    in double precision if the member can be run in it: there rounding neither hides a
+    difference nor makes one.
+
+    Parameters
+    ----------
+    vectorized : VectorizedModule
+        Made from `modules`.
+    modules : sequence of Module
+        The M members.
+    example : Tensor of shape (B, ...)
+        What the members take.
+
+    Returns
+    -------
+    max_error : float or None
+        The largest deviation relative to the largest number of what was compared, or
+        to 1 where that is larger. None if the outputs are random in both modes.
+
+    Raises
+    ------
+    CannotVectorize
+        If the vectorized module fails or deviates.
+    """
+    n_members = len(modules)
+    indices = sorted({0, n_members // 2, n_members - 1})
+    selected = vectorized.select(indices)
+    plain = vectorize_with_loop([modules[index] for index in indices])
+    x = _few_rows(example, plain)
+    devices = [x.device] if x.is_cuda else []
+    # Outside of a caller's no_grad, and with the caller's random state kept.
+    with torch.random.fork_rng(devices), torch.enable_grad():
+        selected, plain, x = _in_double_precision(selected, plain, x)
+        errors = []
+        for training in (False, True):
+            for module in (selected, plain):
+                _set_mode(module, training)
+            if not _is_random(plain, x):
+                errors.append(_compare(selected, plain, x, training))
+    return max(errors, default=None)
+
+
+def _few_rows(example: Tensor, plain: LoopModule) -> Tensor:
+    x = example[:_N_ROWS].detach()
+    if len(x) == 1:
+        # Batch normalization needs two rows.
+        x = torch.cat([x, x])
+    tensors = named_tensors(plain).values()
+    return x.to(next(iter(tensors)).device) if tensors else x
+
+
+def _in_double_precision(
+    selected: VectorizedModule, plain: LoopModule, x: Tensor
+) -> tuple[VectorizedModule, LoopModule, Tensor]:
+    double_x = x.double() if x.is_floating_point() else x
+    try:
+        double = copy.deepcopy(plain).double()
+        copy.deepcopy(double).eval()(double_x)
+    except Exception:
+        # A member that asks for its own precision, or a device without doubles.
+        return selected, plain, x
+    return selected.double(), double, double_x
+
+
+def _set_mode(module: nn.Module, training: bool) -> None:
+    module.train(training)
+    for layer in module.modules():
+        if isinstance(layer, _RANDOM_LAYERS):
+            layer.eval()
+
+
+def _is_random(plain: LoopModule, x: Tensor) -> bool:
+    """Whether a member draws random numbers outside of the layers that are off."""
+    outputs = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        member = plain.member(0)
+        with torch.no_grad():
+            outputs.append([part for _, part in _parts(member(x))])
+    return any(not torch.equal(a, b) for a, b in zip(*outputs, strict=True))
+
+
+def _compare(
+    selected: VectorizedModule, plain: LoopModule, x: Tensor, training: bool
+) -> float:
+    expected = _results(plain, x)
+    try:
+        found = _results(selected, x)
+    except Exception as error:
+        message = str(error).strip().split("\n")[0]
+        raise CannotVectorize(
+            f"it fails with {type(error).__name__}: {message}"
+        ) from error
+    mode = "training" if training else "evaluation"
+    if found.keys() != expected.keys():
+        raise CannotVectorize(f"its outputs differ in kind in {mode} mode")
+    largest = 0.0
+    for name, tensor in expected.items():
+        deviation = _deviation(found[name], tensor)
+        if not deviation <= _TOLERANCES.get(tensor.dtype, 0.0):
+            raise CannotVectorize(
+                f"{name} deviates by {deviation:.1e} from the plain members in "
+                f"{mode} mode"
+            )
+        largest = max(largest, deviation)
+    return largest
+
+
+def _results(module: VectorizedModule, x: Tensor) -> dict[str, Tensor]:
+    """Outputs, and gradients and buffers after them, with the members first."""
+    module = copy.deepcopy(module)
+    results = dict(_parts(module(x)))
+    generator = torch.Generator().manual_seed(0)
+    total: Any = 0.0
+    for output in results.values():
+        if output.requires_grad:
+            weights = torch.randn(output.shape, generator=generator)
+            total = total + (output * weights.to(output)).sum()
+    if isinstance(total, Tensor):
+        total.backward()
+    if isinstance(module, LoopModule):
+        members = [named_tensors(member) for member in module.members]
+        states = [{name: _state(t) for name, t in one.items()} for one in members]
+        state = stack_outputs(states)
+    else:
+        tensors = named_tensors(module.members)
+        state = {name: _state(tensor) for name, tensor in tensors.items()}
+    results.update((f"the gradient or buffer '{name}'", t) for name, t in state.items())
+    return results
+
+
+def _state(tensor: Tensor) -> Tensor:
+    if not isinstance(tensor, nn.Parameter):
+        return tensor
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+
+
+def _parts(outputs: Any, name: str = "the output") -> Iterator[tuple[str, Tensor]]:
+    """The tensors within outputs, with a name for each."""
+    if isinstance(outputs, Tensor):
+        yield name, outputs
+        return
+    items = outputs.items() if isinstance(outputs, dict) else enumerate(outputs)
+    for key, part in items:
+        yield from _parts(part, f"{name}[{key!r}]")
+
+
+def _deviation(found: Tensor, expected: Tensor) -> float:
+    """Largest difference relative to the largest expected number, or to 1."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return math.inf
+    if expected.numel() == 0:
+        return 0.0
+    a, b = found.detach().double(), expected.detach().double()
+    same = (a == b) | (a.isnan() & b.isnan())
+    difference = torch.where(same, 0.0, (a - b).abs()).max().item()
+    scale = b[b.isfinite()].abs().max().item() if b.isfinite().any() else 1.0
+    return difference / max(1.0, scale)

@@ -1,0 +1,94 @@
+"""The way that always works: members run one after the other."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_jointens.nn._base import VectorizedModule, copy_module, like, named_tensors
+
+
+class LoopModule(VectorizedModule):
+    """Members kept as they are, run in turn, their outputs stacked.
+
+    Parameters
+    ----------
+    members : ModuleList
+        The members. A parameter's name begins with its member's index.
+    """
+
+    method = "loop"
+
+    members: nn.ModuleList
+
+    def __init__(self, members: nn.ModuleList):
+        super().__init__(members, len(members))
+        self.training = members[0].training
+        members.training = self.training
+
+    def forward(self, x: Tensor) -> Any:
+        return stack_outputs([member(x) for member in self.members])
+
+    def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for member in self.members:
+            yield from member.named_parameters()
+
+    def member(self, index: int) -> nn.Module:
+        return copy_of(self.members[index])
+
+    def member_tensors(self, index: int) -> dict[str, Tensor]:
+        tensors = named_tensors(self.members[index])
+        return {name: tensor.detach() for name, tensor in tensors.items()}
+
+    def _select(self, indices: list[int]) -> "LoopModule":
+        selected = LoopModule(nn.ModuleList(self.member(index) for index in indices))
+        selected.training = self.training
+        selected.reason, selected.max_error = self.reason, self.max_error
+        return selected
+
+
+def vectorize_with_loop(modules: Sequence[nn.Module]) -> LoopModule:
+    """Copy M modules to be run in turn.
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        The members; copied.
+
+    Returns
+    -------
+    vectorized : LoopModule
+    """
+    return LoopModule(nn.ModuleList(copy_of(module) for module in modules))
+
+
+def copy_of(module: nn.Module) -> nn.Module:
+    """Copy a module with its weights, its ties among them, and without gradients."""
+    copies: dict[int, Tensor] = {}
+    tensors = {}
+    for name, tensor in named_tensors(module).items():
+        if id(tensor) not in copies:
+            copies[id(tensor)] = like(tensor, tensor.detach().clone())
+        tensors[name] = copies[id(tensor)]
+    return copy_module(module, tensors)
+
+
+def stack_outputs(outputs: Sequence[Any]) -> Any:
+    """Stack what M members returned: tensors, or tuples or dicts of them.
+
+    Parameters
+    ----------
+    outputs : sequence of Tensor of shape (B, ...), or of tuples or dicts of such
+        One output a member.
+
+    Returns
+    -------
+    stacked : Tensor of shape (M, B, ...), or a tuple or dict of such
+    """
+    first = outputs[0]
+    if isinstance(first, (tuple, list)):
+        return tuple(stack_outputs(parts) for parts in zip(*outputs, strict=True))
+    if isinstance(first, dict):
+        return {key: stack_outputs([one[key] for one in outputs]) for key in first}
+    return torch.stack(list(outputs))

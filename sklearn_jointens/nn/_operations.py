@@ -1,0 +1,220 @@
+"""Functions on hidden tensors in the batch-innermost layout.
+
+Each function takes what the torch function of the same name takes in a member, with
+the axes as the member numbers them, and hidden tensors of shape (M, f1, ..., fk, B)
+where the member has (B, f1, ..., fk).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def lift(x: Any, n_members: int) -> Any:
+    """Give each member the shared (B, f1, ..., fk), as a view (M, f1, ..., fk, B)."""
+    if not isinstance(x, Tensor) or x.dim() == 0:
+        return x
+    return x.movedim(0, -1).expand(n_members, *x.shape[1:], x.size(0))
+
+
+def deliver(hidden: Tensor) -> Tensor:
+    """View (M, f1, ..., fk, B) as what users see, (M, B, f1, ..., fk)."""
+    return hidden.movedim(-1, 1)
+
+
+def deliver_shared(x: Tensor, n_members: int) -> Tensor:
+    """View one shared (B, ...) as the equal outputs of all members, (M, B, ...)."""
+    return x.expand(n_members, *x.shape)
+
+
+def call_method(name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a method by its name."""
+    return getattr(value, name)(*args, **kwargs)
+
+
+def feature_axis(dim: int, rank: int) -> int:
+    """Index of a member's axis, counted from the left; it must not be the batch."""
+    axis = dim + rank if dim < 0 else dim
+    if not 1 <= axis < rank:
+        raise ValueError(f"axis {dim} of {rank} axes is not one of the features")
+    return axis
+
+
+def broadcast(
+    function: Callable, members: Sequence[bool], *operands: Any, **kwargs: Any
+) -> Any:
+    """Elementwise function of several operands, broadcast as in a member.
+
+    Parameters
+    ----------
+    function : callable
+        Takes the operands.
+    members : sequence of bool
+        Which operands are hidden tensors (M, ..., B); the others are shared tensors
+        or numbers.
+    *operands : Tensor or number
+    **kwargs : object
+        Handed on to `function`.
+    """
+    ranks = {
+        operand.dim() - is_member
+        for operand, is_member in zip(operands, members, strict=True)
+        if isinstance(operand, Tensor) and operand.dim() > 0
+    }
+    member_ranks = {
+        operand.dim() - 1
+        for operand, is_member in zip(operands, members, strict=True)
+        if is_member
+    }
+    rank = max(ranks)
+    # Aligned from the right, a tensor of lower rank would meet the batch of another
+    # with its features; only a shared one can be padded, as its layout is known.
+    if member_ranks != {rank}:
+        raise ValueError(f"broadcasts over tensors of {sorted(ranks)} axes")
+    return function(
+        *(
+            operand if is_member else _align(operand, rank)
+            for operand, is_member in zip(operands, members, strict=True)
+        ),
+        **kwargs,
+    )
+
+
+def _align(operand: Any, rank: int) -> Any:
+    if not isinstance(operand, Tensor) or operand.dim() == 0:
+        return operand
+    padded = operand[(None,) * (rank - operand.dim())]
+    # Copied once so that the result takes the layout of the hidden operand.
+    return padded.movedim(0, -1).unsqueeze(0).contiguous()
+
+
+def softmax(
+    hidden: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Softmax over a feature axis."""
+    return torch.softmax(hidden, feature_axis(dim, hidden.dim() - 1), dtype)
+
+
+def log_softmax(
+    hidden: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Logarithm of the softmax over a feature axis."""
+    return torch.log_softmax(hidden, feature_axis(dim, hidden.dim() - 1), dtype)
+
+
+def glu(hidden: Tensor, dim: int = -1) -> Tensor:
+    """Gated linear unit: half of a feature axis gates the other half."""
+    return F.glu(hidden, feature_axis(dim, hidden.dim() - 1))
+
+
+def cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
+    """Join along a feature axis."""
+    return torch.cat(list(tensors), feature_axis(dim, tensors[0].dim() - 1))
+
+
+def stack(tensors: Sequence[Tensor], dim: int) -> Tensor:
+    """Join along a new feature axis."""
+    return torch.stack(list(tensors), feature_axis(dim, tensors[0].dim()))
+
+
+def chunk(hidden: Tensor, chunks: int, dim: int) -> tuple[Tensor, ...]:
+    """Cut a feature axis into parts."""
+    return hidden.chunk(chunks, feature_axis(dim, hidden.dim() - 1))
+
+
+def flatten(hidden: Tensor, start_dim: int, end_dim: int = -1) -> Tensor:
+    """Join feature axes into one."""
+    rank = hidden.dim() - 1
+    start, end = feature_axis(start_dim, rank), feature_axis(end_dim, rank)
+    return hidden.flatten(start, end)
+
+
+def unflatten(hidden: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """Split a feature axis into several."""
+    return hidden.unflatten(feature_axis(dim, hidden.dim() - 1), tuple(sizes))
+
+
+def reshape(hidden: Tensor, *shape: Any) -> Tensor:
+    """Give the features of each row another shape; rows must stay rows."""
+    sizes = list(shape[0]) if isinstance(shape[0], Sequence) else list(shape)
+    n_rows, features = hidden.size(-1), hidden.shape[1:-1]
+    keeps_rows = sizes[0] == n_rows or (
+        sizes[0] == -1 and math.prod(sizes[1:]) == math.prod(features)
+    )
+    if not keeps_rows:
+        raise ValueError(f"reshapes {(n_rows, *features)} to {tuple(sizes)}")
+    return hidden.reshape(hidden.size(0), *sizes[1:], n_rows)
+
+
+def squeeze(hidden: Tensor, dim: int) -> Tensor:
+    """Drop a feature axis of length 1."""
+    return hidden.squeeze(feature_axis(dim, hidden.dim() - 1))
+
+
+def unsqueeze(hidden: Tensor, dim: int) -> Tensor:
+    """Insert a feature axis of length 1."""
+    return hidden.unsqueeze(feature_axis(dim, hidden.dim()))
+
+
+def transpose(hidden: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Exchange two feature axes."""
+    rank = hidden.dim() - 1
+    return hidden.transpose(feature_axis(dim0, rank), feature_axis(dim1, rank))
+
+
+def getitem(hidden: Any, index: Any) -> Any:
+    """Pick features; or one of several tensors."""
+    if isinstance(hidden, (tuple, list)):
+        return hidden[index]
+    rows, *features = index if isinstance(index, tuple) else (index,)
+    if any(not isinstance(i, (int, slice, type(None))) for i in features):
+        raise ValueError(f"picks elements with {index}")
+    if rows is Ellipsis:
+        if sum(i is not None for i in features) >= hidden.dim() - 1:
+            raise ValueError("picks rows of the batch")
+        return hidden[(..., *features, slice(None))]
+    if rows != slice(None):
+        raise ValueError("picks rows of the batch")
+    return hidden[(rows, *features)]
+
+
+def size(hidden: Tensor, dim: int | None = None) -> Any:
+    """Size of a hidden tensor as its member sees it, (B, f1, ..., fk)."""
+    shape = torch.Size((hidden.size(-1), *hidden.shape[1:-1]))
+    return shape if dim is None else shape[dim]
+
+
+def n_axes(hidden: Tensor) -> int:
+    """Number of axes of a hidden tensor as its member sees it."""
+    return hidden.dim() - 1
+
+
+def attribute(hidden: Tensor, name: str) -> Any:
+    """Attribute of a hidden tensor as its member sees it."""
+    if name == "shape":
+        return size(hidden)
+    return n_axes(hidden) if name == "ndim" else getattr(hidden, name)
+
+
+def mean(hidden: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """Mean over feature axes."""
+    return torch.mean(hidden, _feature_axes(dim, hidden), keepdim)
+
+
+def sum_features(hidden: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """Sum over feature axes."""
+    return torch.sum(hidden, _feature_axes(dim, hidden), keepdim)
+
+
+def amax(hidden: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """Maximum over feature axes."""
+    return torch.amax(hidden, _feature_axes(dim, hidden), keepdim)
+
+
+def _feature_axes(dim: Any, hidden: Tensor) -> tuple[int, ...]:
+    dims = dim if isinstance(dim, (tuple, list)) else (dim,)
+    return tuple(feature_axis(d, hidden.dim() - 1) for d in dims)

@@ -1,0 +1,249 @@
+"""Rewriting a traced member's forward for the hidden tensors of all members.
+
+A value that depends on no weight and on no random number is the same for all members:
+it stays shared, (B, ...), and what is done to it is done once and as the member does
+it. Any other value is a hidden tensor (M, f1, ..., fk, B). What the tables do not know
+is refused, with its name, rather than guessed.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+
+from torch import fx, nn
+
+from sklearn_jointens.nn import _operations, _tables
+from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._layers import (
+    VectorizedEmbedding,
+    VectorizedLayer,
+    VectorizedLinear,
+)
+from sklearn_jointens.nn._program import (
+    INPUT,
+    N_MEMBERS,
+    Program,
+    ProgramBuilder,
+    Ref,
+    references,
+)
+
+
+def rewrite(graph: fx.Graph, source: nn.Module, members: nn.Module) -> Program:
+    """Rewrite the graph of one member as the program of all.
+
+    Parameters
+    ----------
+    graph : torch.fx.Graph
+        Traced from a module that holds the member as its child ``member``.
+    source : Module
+        The member; says which layer each name is.
+    members : Module
+        Tree of vectorized layers under the member's names; the program calls them.
+
+    Returns
+    -------
+    program : Program
+
+    Raises
+    ------
+    CannotVectorize
+        If an operation has no form for hidden tensors.
+    """
+    rewriter = _Rewriter(source, members)
+    for node in graph.nodes:
+        if node.op == "output":
+            return rewriter.finish(node.args[0])
+        rewriter.add(node)
+    raise AssertionError("a traced graph ends in its output")
+
+
+class _Rewriter:
+    def __init__(self, source: nn.Module, members: nn.Module):
+        self._source = source
+        self._members = members
+        self._builder = ProgramBuilder()
+        self._refs: dict[fx.Node, Ref] = {}
+        self._hidden: set[Ref] = set()
+        self._tuples: set[Ref] = set()
+        self._lifted: dict[Ref, Ref] = {}
+
+    def add(self, node: fx.Node) -> None:
+        if node.op == "placeholder":
+            self._refs[node] = INPUT
+            return
+        if node.op == "get_attr":
+            name = _member_path(node)
+            raise CannotVectorize(f"its forward uses the tensor '{name}' directly")
+        args = self._translate(tuple(node.args))
+        kwargs = self._translate(dict(node.kwargs))
+        if node.op == "call_module":
+            self._refs[node] = self._add_layer(_member_path(node), args, kwargs)
+        else:
+            self._refs[node] = self._add_function(node, args, kwargs)
+
+    def finish(self, output: Any) -> Program:
+        return self._builder.finish(self._deliver(self._translate(output)))
+
+    def _translate(self, argument: Any) -> Any:
+        """Exchange the graph's nodes for references."""
+        if isinstance(argument, fx.Node):
+            return self._refs[argument]
+        if isinstance(argument, (tuple, list)):
+            return tuple(self._translate(item) for item in argument)
+        if isinstance(argument, dict):
+            return {key: self._translate(item) for key, item in argument.items()}
+        if isinstance(argument, slice):
+            parts = (argument.start, argument.stop, argument.step)
+            return slice(*(self._translate(part) for part in parts))
+        return argument
+
+    def _deliver(self, output: Any) -> Any:
+        if isinstance(output, Ref):
+            if output in self._hidden:
+                return self._builder.call(_operations.deliver, output)
+            return self._builder.call(_operations.deliver_shared, output, N_MEMBERS)
+        if isinstance(output, (tuple, list)):
+            return tuple(self._deliver(item) for item in output)
+        if isinstance(output, dict):
+            return {key: self._deliver(item) for key, item in output.items()}
+        raise CannotVectorize(f"its forward returns {output!r}")
+
+    def _call_hidden(self, function: Callable, *args: Any, **kwargs: Any) -> Ref:
+        ref = self._builder.call(function, *args, **kwargs)
+        self._hidden.add(ref)
+        return ref
+
+    def _lift(self, argument: Any) -> Any:
+        """Make shared tensors within an argument hidden ones, each only once."""
+        if isinstance(argument, tuple):
+            return tuple(self._lift(item) for item in argument)
+        if not isinstance(argument, Ref) or argument in self._hidden:
+            return argument
+        if argument not in self._lifted:
+            self._lifted[argument] = self._call_hidden(
+                _operations.lift, argument, N_MEMBERS
+            )
+        return self._lifted[argument]
+
+    def _is_hidden(self, *arguments: Any) -> bool:
+        return any(ref in self._hidden for ref in references(arguments))
+
+    def _add_layer(self, path: str, args: tuple, kwargs: dict[str, Any]) -> Ref:
+        original = self._source.get_submodule(path)
+        layer = self._members.get_submodule(path)
+        what = f"{type(original).__name__} ('{path}')"
+        if len(args) != 1 or not isinstance(args[0], Ref) or kwargs:
+            raise CannotVectorize(f"no vectorized form of this call of {what}")
+        (value,) = args
+        if isinstance(layer, VectorizedLayer):
+            return self._add_vectorized(layer, value, what)
+        if type(original) in _tables.RANDOM_LAYERS:
+            return self._call_hidden(layer, self._lift(value))
+        if not self._is_hidden(value):
+            random = "Dropout" in type(original).__name__
+            if random or getattr(original, "inplace", False):
+                raise CannotVectorize(f"{what} acts on the shared input")
+            return self._builder.call(layer, value)
+        if type(original) in _tables.ELEMENTWISE_LAYERS:
+            return self._call_hidden(layer, value)
+        if type(original) in _tables.FUNCTION_LAYERS:
+            function, names = _tables.FUNCTION_LAYERS[type(original)]
+            options = {name: getattr(original, name) for name in names}
+            return self._call_featurewise(function, (value,), options, what)
+        raise CannotVectorize(f"no vectorized form of {what}")
+
+    def _add_vectorized(self, layer: VectorizedLayer, value: Ref, what: str) -> Ref:
+        if not self._is_hidden(value):
+            if isinstance(layer, (VectorizedLinear, VectorizedEmbedding)):
+                return self._call_hidden(layer.forward_shared, value)
+        elif isinstance(layer, VectorizedEmbedding):
+            raise CannotVectorize(f"{what} is given indices that the members compute")
+        return self._call_hidden(layer, self._lift(value))
+
+    def _add_function(self, node: fx.Node, args: tuple, kwargs: dict[str, Any]) -> Ref:
+        function, name = _function_and_name(node)
+        what = f"{name or node.name} ('{node.name}')"
+        hidden = self._is_hidden(args, kwargs)
+        writes = _writes(node, kwargs)
+        off = kwargs.get("training") is False
+        if name in _tables.RANDOM_ELEMENTWISE and (hidden or not off):
+            if not writes and len(references((args, kwargs))) == 1:
+                lifted = self._lift(args[0])
+                return self._call_hidden(function, lifted, *args[1:], **kwargs)
+        elif not hidden:
+            if not writes and name not in _tables.RANDOM:
+                return self._builder.call(function, *args, **kwargs)
+        elif name in _tables.QUESTIONS:
+            if name != "getattr" or args[1] in _tables.ATTRIBUTES:
+                return self._builder.call(_tables.QUESTIONS[name], *args, **kwargs)
+        elif name in _tables.CASTS:
+            return self._call_hidden(function, *args, **kwargs)
+        elif name in _tables.ELEMENTWISE:
+            if not writes or self._is_hidden(args[0]):
+                return self._add_elementwise(function, args, kwargs, what)
+        elif name in _tables.FEATUREWISE:
+            if name in _tables.JOINS:
+                args = self._lift(args)
+            if (
+                name == "getitem"
+                and type(args[1]) is int
+                and args[0] not in self._tuples
+            ):
+                raise CannotVectorize(f"{what} acts along the batch")
+            ref = self._call_featurewise(_tables.FEATUREWISE[name], args, kwargs, what)
+            if name == "chunk":
+                self._tuples.add(ref)
+            return ref
+        raise CannotVectorize(f"no vectorized form of {what}")
+
+    def _add_elementwise(
+        self, function: Callable, args: tuple, kwargs: dict[str, Any], what: str
+    ) -> Ref:
+        if references(kwargs):
+            raise CannotVectorize(f"no vectorized form of this call of {what}")
+        if len(references(args)) == 1:
+            return self._call_hidden(function, *args, **kwargs)
+        hidden = tuple(self._is_hidden(argument) for argument in args)
+        return self._call_hidden(
+            _operations.broadcast, function, hidden, *args, **kwargs
+        )
+
+    def _call_featurewise(
+        self, function: Callable, args: tuple, kwargs: dict[str, Any], what: str
+    ) -> Ref:
+        try:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+        except TypeError as error:
+            # Torch's defaults for what is missing here act on the batch.
+            raise CannotVectorize(
+                f"no vectorized form of this call of {what}: {error}"
+            ) from error
+        for name in ("dim", "dim0", "dim1", "start_dim"):
+            dims = given.get(name)
+            if 0 in (dims if isinstance(dims, tuple) else (dims,)):
+                raise CannotVectorize(f"{what} acts along the batch")
+            if name in given and dims is None:
+                raise CannotVectorize(f"{what} names no axis")
+        return self._call_hidden(function, *args, **kwargs)
+
+
+def _member_path(node: fx.Node) -> str:
+    return str(node.target).removeprefix("member").removeprefix(".")
+
+
+def _function_and_name(node: fx.Node) -> tuple[Callable, str]:
+    """What the node calls, and under which name the tables may know it."""
+    if node.op == "call_method":
+        name = str(node.target)
+        return functools.partial(_operations.call_method, name), name
+    function = cast(Callable, node.target)
+    return function, _tables.FUNCTION_NAMES.get(function, "")
+
+
+def _writes(node: fx.Node, kwargs: dict[str, Any]) -> bool:
+    """Whether the node changes its first argument in place."""
+    name = getattr(node.target, "__name__", str(node.target))
+    in_place = name.endswith("_") and not name.endswith("__")
+    return in_place or name in _tables.IN_PLACE or bool(kwargs.get("inplace"))

@@ -1,0 +1,188 @@
+"""Vectorization by structure: each layer of the member becomes a vectorized layer.
+
+The member's forward is traced with torch.fx and rewritten, step by step, for hidden
+tensors (M, f1, ..., fk, B) of all members (see ``_rewrite.py``).
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, fx, nn
+
+from sklearn_jointens.nn._base import (
+    CannotVectorize,
+    VectorizedModule,
+    copy_module,
+    like,
+    named_tensors,
+    stack,
+)
+from sklearn_jointens.nn._program import Program
+from sklearn_jointens.nn._rewrite import rewrite
+from sklearn_jointens.nn._tables import VECTORIZED_LAYERS, is_torch_layer
+
+
+class StructuralModule(VectorizedModule):
+    """Members whose layers all have a vectorized form.
+
+    Parameters
+    ----------
+    members : Module
+        Tree of vectorized layers under the names of one member's layers.
+    n_members : int
+        Number of members, M.
+    programs : dict of bool to Program
+        What to run in training mode (True) and in evaluation mode (False).
+    template : Module
+        One member, of which only the structure is used.
+    """
+
+    method = "structural"
+
+    def __init__(
+        self,
+        members: nn.Module,
+        n_members: int,
+        programs: dict[bool, Program],
+        template: nn.Module,
+    ):
+        super().__init__(members, n_members)
+        self._programs = programs
+        self._template = _Template(template)
+        self.training = members.training
+
+    def forward(self, x: Tensor) -> Any:
+        return self._programs[self.training].run(x, self.n_members)
+
+    def member(self, index: int) -> nn.Module:
+        stacked = named_tensors(self.members)
+        member = copy_module(
+            self._template.module,
+            {
+                name: like(tensor, tensor.detach()[index].clone())
+                for name, tensor in stacked.items()
+            },
+        )
+        vectorized = dict(self.members.named_modules())
+        for path, module in member.named_modules():
+            module.training = vectorized[path].training
+        return member
+
+
+def vectorize_structurally(modules: Sequence[nn.Module]) -> StructuralModule:
+    """Convert M modules of one architecture layer by layer.
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        The members, known to be alike; copied.
+
+    Returns
+    -------
+    vectorized : StructuralModule
+
+    Raises
+    ------
+    CannotVectorize
+        If a layer or an operation has no vectorized form, with its name.
+    """
+    members = _vectorize_tree(modules, path="")
+    # A trace keeps the branches that `self.training` took: one trace for each mode.
+    training = _trace(copy.deepcopy(modules[0]).train())
+    evaluation = _trace(copy.deepcopy(modules[0]).eval())
+    programs = dict.fromkeys((True, False), rewrite(training, modules[0], members))
+    if training.python_code("self").src != evaluation.python_code("self").src:
+        programs[False] = rewrite(evaluation, modules[0], members)
+    return StructuralModule(members, len(modules), programs, modules[0])
+
+
+class _Template:
+    """A member's structure, kept out of the tree of modules that holds it.
+
+    On the meta device it takes no memory, and a pickle made on one device loads on
+    another. It never changes, so copies share it.
+    """
+
+    def __init__(self, member: nn.Module):
+        tensors = {
+            name: like(tensor, torch.empty_like(tensor, device="meta"))
+            for name, tensor in named_tensors(member).items()
+        }
+        self.module = copy_module(member, tensors)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Template":
+        return self
+
+
+class _Root(nn.Module):
+    """Holds the member, so that one that is itself a torch layer stays whole."""
+
+    def __init__(self, member: nn.Module):
+        super().__init__()
+        self.member = member
+
+    def forward(self, x: Any) -> Any:
+        return self.member(x)
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return is_torch_layer(m)
+
+
+def _trace(member: nn.Module) -> fx.Graph:
+    try:
+        return _Tracer().trace(_Root(member))
+    except Exception as error:
+        # A forward may do anything with a traced value, so anything may be raised.
+        message = str(error).strip().split("\n")[0]
+        raise CannotVectorize(
+            f"its forward cannot be traced ({type(error).__name__}: {message})"
+        ) from error
+
+
+def _vectorize_tree(modules: Sequence[nn.Module], path: str) -> nn.Module:
+    first = modules[0]
+    for module in modules:
+        _refuse_hooks(module, path)
+    layer = VECTORIZED_LAYERS.get(type(first))
+    try:
+        if layer is not None:
+            return layer(modules)
+    except CannotVectorize as error:
+        raise CannotVectorize(f"no vectorized form of {error} ('{path}')") from error
+    if is_torch_layer(first):
+        if named_tensors(first):
+            raise CannotVectorize(
+                f"no vectorized form of {type(first).__name__} ('{path}')"
+            )
+        return copy.deepcopy(first)
+    container = nn.Module()
+    container.training = first.training
+    for name, _ in first.named_children():
+        children = [module.get_submodule(name) for module in modules]
+        child_path = f"{path}.{name}" if path else name
+        container.add_module(name, _vectorize_tree(children, child_path))
+    for name, _ in first.named_parameters(recurse=False):
+        stacked = stack([module.get_parameter(name) for module in modules])
+        container.register_parameter(name, cast(nn.Parameter, stacked))
+    for name, _ in first.named_buffers(recurse=False):
+        stacked = stack([module.get_buffer(name) for module in modules])
+        persistent = name not in first._non_persistent_buffers_set
+        container.register_buffer(name, stacked, persistent)
+    return container
+
+
+def _refuse_hooks(module: nn.Module, path: str) -> None:
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    if any(hooks) or "forward" in vars(module):
+        raise CannotVectorize(
+            f"{type(module).__name__} ('{path}') has hooks or a forward of its own"
+        )

@@ -1,0 +1,122 @@
+"""What the structural conversion knows of torch: tables of layers and functions."""
+
+import operator
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sklearn_jointens.nn import _layers, _operations
+
+VECTORIZED_LAYERS: Mapping[type[nn.Module], type[_layers.VectorizedLayer]] = {
+    nn.Linear: _layers.VectorizedLinear,
+    nn.LayerNorm: _layers.VectorizedLayerNorm,
+    nn.BatchNorm1d: _layers.VectorizedBatchNorm1d,
+    nn.Embedding: _layers.VectorizedEmbedding,
+}
+
+# Layers without weights that do to each number what they do in a member.
+ELEMENTWISE_LAYERS = {
+    *(nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish),
+    *(nn.Hardtanh, nn.Identity, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU),
+    *(nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink),
+    *(nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold),
+}
+
+# Layers that draw a random number for each number.
+RANDOM_LAYERS = {nn.AlphaDropout, nn.Dropout, nn.RReLU}
+
+# Layers without weights that are a function, and the attributes it takes.
+FUNCTION_LAYERS: Mapping[type[nn.Module], tuple[Callable, tuple[str, ...]]] = {
+    nn.Flatten: (_operations.flatten, ("start_dim", "end_dim")),
+    nn.GLU: (_operations.glu, ("dim",)),
+    nn.LogSoftmax: (_operations.log_softmax, ("dim",)),
+    nn.Softmax: (_operations.softmax, ("dim",)),
+    nn.Unflatten: (_operations.unflatten, ("dim", "unflattened_size")),
+}
+
+# Functions and methods, by name.
+ELEMENTWISE = frozenset(
+    # activations
+    "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu logsigmoid "
+    "mish relu relu6 selu sigmoid silu softplus softshrink softsign tanh tanhshrink "
+    "threshold "
+    # arithmetic
+    "abs add addcmul clamp clip cos div erf exp expm1 iadd imul isub itruediv lerp "
+    "log log1p logical_and logical_not logical_or maximum minimum mul multiply "
+    "nan_to_num neg negative pow reciprocal rsqrt sign sin sqrt square sub subtract "
+    "true_divide truediv where eq ge gt le lt ne".split()
+)
+CASTS = frozenset(
+    "bfloat16 clone contiguous detach double float half to type type_as".split()
+)
+IN_PLACE = frozenset(("iadd", "imul", "isub", "itruediv"))
+
+# Names of functions that draw for each number, unless `training` is False.
+RANDOM_ELEMENTWISE = frozenset(("alpha_dropout", "dropout", "rrelu"))
+RANDOM = frozenset(
+    "bernoulli dropout1d dropout2d dropout3d empty_like exponential "
+    "feature_alpha_dropout feature_dropout gumbel_softmax multinomial normal poisson "
+    "rand rand_like randint randint_like randn randn_like random "
+    "scaled_dot_product_attention uniform".split()
+)
+
+FEATUREWISE: Mapping[str, Callable] = {
+    "amax": _operations.amax,
+    "cat": _operations.cat,
+    "chunk": _operations.chunk,
+    "concat": _operations.cat,
+    "flatten": _operations.flatten,
+    "getitem": _operations.getitem,
+    "glu": _operations.glu,
+    "log_softmax": _operations.log_softmax,
+    "mean": _operations.mean,
+    "reshape": _operations.reshape,
+    "softmax": _operations.softmax,
+    "squeeze": _operations.squeeze,
+    "stack": _operations.stack,
+    "sum": _operations.sum_features,
+    "transpose": _operations.transpose,
+    "unflatten": _operations.unflatten,
+    "unsqueeze": _operations.unsqueeze,
+    "view": _operations.reshape,
+}
+JOINS = frozenset(("cat", "concat", "stack"))
+
+# What a hidden tensor is asked for that is the same for all members.
+QUESTIONS: Mapping[str, Callable] = {
+    "dim": _operations.n_axes,
+    "getattr": _operations.attribute,
+    "ndimension": _operations.n_axes,
+    "size": _operations.size,
+}
+ATTRIBUTES = frozenset(("device", "dtype", "ndim", "shape"))
+
+_OPERATORS = (
+    "abs add eq ge getitem gt iadd imul isub itruediv le lt mul ne neg pow sub truediv"
+).split()
+
+# Torch exposes one function under several modules, so a function is looked up itself
+# and not by its __name__, which need not be the name it is called by.
+FUNCTION_NAMES: Mapping[Callable, str] = {
+    getattr: "getattr",
+    **{getattr(operator, name): name for name in _OPERATORS},
+    **{
+        getattr(namespace, name): name
+        for name in sorted(
+            {*ELEMENTWISE, *RANDOM_ELEMENTWISE, *RANDOM, *FEATUREWISE}
+            - {"concat", "getitem"}
+        )
+        for namespace in (F, torch)
+        if hasattr(namespace, name)
+    },
+    torch.concat: "cat",
+}
+
+
+def is_torch_layer(module: nn.Module) -> bool:
+    """Whether a module is one of torch's own that is run as a whole."""
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    own = type(module).__module__.startswith("torch.nn")
+    return own and not isinstance(module, containers)

@@ -1,0 +1,212 @@
+"""``vectorize_members`` and its inverse ``split_members``."""
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
+from sklearn_jointens.nn._check import check_vectorized
+from sklearn_jointens.nn._loop import vectorize_with_loop
+from sklearn_jointens.nn._members import check_members, why_not_stackable
+from sklearn_jointens.nn._structural import vectorize_structurally
+from sklearn_jointens.nn._vmap import vectorize_with_vmap
+
+_METHODS = ("auto", "structural", "vmap", "loop")
+_STACKING: dict[str, Callable[[Sequence[nn.Module]], VectorizedModule]] = {
+    "structural": vectorize_structurally,
+    "vmap": vectorize_with_vmap,
+}
+
+
+def vectorize_members(
+    modules: Sequence[nn.Module], method: str = "auto", example: Tensor | None = None
+) -> VectorizedModule:
+    """Make one module that runs M modules of one architecture.
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        The M members: of the same classes and shapes, with weights of their own. They
+        are copied and left as they are.
+    method : {"auto", "structural", "vmap", "loop"}, default="auto"
+        How the members are run.
+
+        - ``"structural"``: each layer becomes a vectorized layer, all members that
+          share an input one wide matrix product. The fastest, for known layers.
+        - ``"vmap"``: ``torch.func.vmap`` over the members' own forward.
+        - ``"loop"``: one member after the other; works for every module.
+        - ``"auto"``: the first of these that can run this module and, given an
+          `example`, agrees with the plain members. Members with convolutions on a CPU
+          go from structural to loop, which is faster there than vmap; without an
+          `example`, vmap is not tried. Nothing is timed, so the choice is always the
+          same.
+    example : Tensor of shape (B, ...), optional
+        A few rows of what the members take. Up to 7 of them are used to compare
+        outputs, gradients and buffers with those of up to 3 plain members.
+
+    Returns
+    -------
+    vectorized : VectorizedModule
+        Takes x of shape (B, ...) and returns (M, B, ...). Its ``method`` and
+        ``reason`` say which way was taken and why, its ``max_error`` what the
+        comparison found.
+
+    Raises
+    ------
+    ValueError
+        If there are no modules, if they are not of one architecture, or if `method`
+        is unknown or cannot run them.
+
+    See Also
+    --------
+    split_members : Hand the weights back to plain modules.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import MLP, vectorize_members
+    >>> x = torch.zeros(5, 20)
+    >>> vectorized = vectorize_members([MLP(20, 3) for _ in range(4)], example=x)
+    >>> vectorized(x).shape
+    torch.Size([4, 5, 3])
+    >>> vectorized.reason
+    'structural: every layer has a vectorized form'
+    """
+    modules = list(modules)
+    if method not in _METHODS:
+        raise ValueError(
+            f"The 'method' parameter of vectorize_members must be one of {_METHODS}. "
+            f"Got {method!r} instead."
+        )
+    check_members(modules)
+    if method == "auto":
+        return _vectorize_auto(modules, example)
+    if method == "loop":
+        return _loop(modules, "it was asked for")
+    try:
+        vectorized = _stack(modules, method, example, slow_is_error=False)
+    except CannotVectorize as error:
+        raise ValueError(
+            "The 'method' parameter of vectorize_members must be one that can run "
+            f"these modules. Got {method!r} instead: {error}."
+        ) from error
+    vectorized.reason = f"{method}: it was asked for{_unchecked(example)}"
+    return vectorized
+
+
+def split_members(
+    vectorized: VectorizedModule, into: Sequence[nn.Module] | None = None
+) -> list[nn.Module]:
+    """Hand each member's weights and buffers back to a plain module.
+
+    Parameters
+    ----------
+    vectorized : VectorizedModule
+        Made by :func:`vectorize_members`; it is left as it is.
+    into : sequence of Module, optional
+        M modules of the members' architecture, to copy the weights into. By default
+        new modules of the members' class are made.
+
+    Returns
+    -------
+    members : list of Module
+        Member j gives ``vectorized(x)[j]``.
+
+    Raises
+    ------
+    ValueError
+        If `into` is not M modules of the members' architecture.
+
+    Examples
+    --------
+    >>> from sklearn_jointens.nn import MLP, split_members, vectorize_members
+    >>> vectorized = vectorize_members([MLP(20, 3) for _ in range(4)])
+    >>> [type(member).__name__ for member in split_members(vectorized)]
+    ['MLP', 'MLP', 'MLP', 'MLP']
+    """
+    n_members = vectorized.n_members
+    if into is None:
+        return [vectorized.member(index) for index in range(n_members)]
+    members = list(into)
+    if len(members) != n_members:
+        raise ValueError(
+            f"The 'into' parameter of split_members must be {n_members} modules, one "
+            f"a member. Got {len(members)} instead."
+        )
+    sources = [vectorized.member_tensors(index) for index in range(n_members)]
+    for member, source in zip(members, sources, strict=True):
+        expected = {name: tuple(tensor.shape) for name, tensor in source.items()}
+        found = {name: tuple(t.shape) for name, t in named_tensors(member).items()}
+        if found != expected:
+            raise ValueError(
+                "The 'into' parameter of split_members must be modules with the "
+                f"members' tensors {expected}. Got {found} instead."
+            )
+    with torch.no_grad():
+        for member, source in zip(members, sources, strict=True):
+            for name, tensor in named_tensors(member).items():
+                tensor.copy_(source[name])
+    return members
+
+
+def _vectorize_auto(
+    modules: list[nn.Module], example: Tensor | None
+) -> VectorizedModule:
+    """Try the ways in a fixed order; what each refused becomes part of the reason."""
+    refused = why_not_stackable(modules)
+    if refused is not None:
+        return _loop(modules, refused)
+    try:
+        vectorized = _stack(modules, "structural", example)
+        every = "every layer has a vectorized form"
+        vectorized.reason = f"structural: {every}{_unchecked(example)}"
+        return vectorized
+    except CannotVectorize as error:
+        refused = f"structural refused: {error}"
+    if example is None:
+        return _loop(modules, f"{refused}; vmap not tried without an example")
+    tensors = named_tensors(modules[0]).values()
+    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
+    convolutions = nn.modules.conv._ConvNd
+    if on_cpu and any(isinstance(m, convolutions) for m in modules[0].modules()):
+        return _loop(modules, f"{refused}; convolutions are fastest so on a CPU")
+    try:
+        vectorized = _stack(modules, "vmap", example)
+        vectorized.reason = f"vmap: {refused}"
+        return vectorized
+    except CannotVectorize as error:
+        return _loop(modules, f"{refused}; vmap refused: {error}")
+
+
+def _stack(
+    modules: list[nn.Module],
+    method: str,
+    example: Tensor | None,
+    slow_is_error: bool = True,
+) -> VectorizedModule:
+    """Vectorize in one way and check it; CannotVectorize if either fails."""
+    refused = why_not_stackable(modules)
+    if refused is not None:
+        raise CannotVectorize(refused)
+    vectorized = _STACKING[method](modules)
+    if example is None:
+        return vectorized
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        vectorized.max_error = check_vectorized(vectorized, modules, example)
+    slow = [w for w in caught if "performance drop" in str(w.message)]
+    if slow and slow_is_error:
+        raise CannotVectorize(f"it is slow ({str(slow[0].message).split('.')[0]})")
+    return vectorized
+
+
+def _loop(modules: list[nn.Module], why: str) -> VectorizedModule:
+    vectorized = vectorize_with_loop(modules)
+    vectorized.reason = f"loop: {why}"
+    return vectorized
+
+
+def _unchecked(example: Tensor | None) -> str:
+    return " (not checked: no example given)" if example is None else ""

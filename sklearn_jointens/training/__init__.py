@@ -1,0 +1,25 @@
+"""Floor 3: the skorch nets that train all members at once, and their batches."""
+
+from sklearn_jointens.training._joint_net import (
+    DivergenceError,
+    JointMixin,
+    joint_net,
+)
+from sklearn_jointens.training._member_net import (
+    MemberMixin,
+    MemberNetClassifier,
+    derived_net,
+    resolve_device,
+)
+from sklearn_jointens.training._random import isolated_random_state
+
+__all__ = [
+    "DivergenceError",
+    "JointMixin",
+    "MemberMixin",
+    "MemberNetClassifier",
+    "derived_net",
+    "isolated_random_state",
+    "joint_net",
+    "resolve_device",
+]

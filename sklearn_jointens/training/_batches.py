@@ -1,0 +1,254 @@
+"""Batches sliced out of arrays in one step, instead of collected row by row.
+
+torch's ``DataLoader`` asks a data set for one row at a time and collates them, which
+costs more than training a small network on the batch. Arrays in memory need none of it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch.dataset import Dataset
+from torch import Tensor
+from torch.utils.data import Subset
+
+# Options of DataLoader that a sliced batch honours or has no need of.
+SLICEABLE_OPTIONS = {
+    "batch_size",
+    "drop_last",
+    "generator",
+    "num_workers",
+    "persistent_workers",
+    "pin_memory",
+    "prefetch_factor",
+    "shuffle",
+}
+
+# The share of free CUDA memory that a data set may take to be kept on the device.
+_DEVICE_SHARE = 0.5
+
+
+class Batch(tuple):
+    """A pair (X, y) with the weights of its rows.
+
+    skorch and its callbacks see a pair. `weight` is for the joint loss: a Tensor of
+    shape (n_samples,) or (n_members, n_samples), or None.
+    """
+
+    weight: Tensor | None
+
+    def __new__(cls, X: Any, y: Any, weight: Tensor | None = None) -> "Batch":
+        batch = super().__new__(cls, (X, y))
+        batch.weight = weight
+        return batch
+
+
+def as_tensor(array: np.ndarray) -> Tensor:
+    """A tensor over the memory of `array`, which is never written to.
+
+    torch warns about read-only arrays, such as memory maps; a view whose description
+    says writable is quiet, and unlike a warnings filter safe among threads.
+    """
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array)
+    if not array.flags.writeable:
+
+        class Writeable:
+            owner = array
+            interface = dict(array.__array_interface__)
+            interface["data"] = (interface["data"][0], False)
+            __array_interface__ = interface
+
+        array = np.asarray(Writeable())
+    return torch.from_numpy(array)
+
+
+def _fits(n_bytes: int, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes < _DEVICE_SHARE * free
+
+
+def row_chunks(
+    X: Any, size: int, dtype: torch.dtype, device: str | torch.device
+) -> Iterator[Tensor]:
+    """Successive rows of an array as dense tensors; nothing is converted whole.
+
+    Parameters
+    ----------
+    X : ndarray or CSR array of shape (n_samples, ...)
+    size : int
+        Rows in a chunk.
+    dtype : torch.dtype
+    device : str or torch.device
+
+    Yields
+    ------
+    Tensor of shape (n_rows, ...)
+    """
+    for start in range(0, X.shape[0], size):
+        rows = X[start : start + size]
+        rows = rows.toarray() if sparse.issparse(rows) else rows
+        yield as_tensor(rows).to(device=device, dtype=dtype)
+
+
+class ArrayDataset(Dataset):
+    """Rows of an array as a skorch data set that can be sliced.
+
+    Parameters
+    ----------
+    X : ndarray, Tensor or CSR array of shape (n_samples, ...)
+        Sparse rows are made dense a batch at a time, and memory maps are read a batch
+        at a time.
+    y : Tensor of shape (n_samples,) or None
+        Encoded targets.
+    dtype : torch.dtype
+        What a member takes.
+    device : str or torch.device
+        Where batches are wanted. The whole array is kept there if it fits.
+    """
+
+    def __init__(
+        self, X: Any, y: Tensor | None, dtype: torch.dtype, device: str | torch.device
+    ) -> None:
+        self.dtype, self.device = dtype, torch.device(device)
+        if isinstance(X, np.ndarray):
+            mapped = isinstance(X, np.memmap)
+            X = as_tensor(X)
+            if not mapped:
+                X = X.to(dtype).contiguous()
+        if isinstance(X, Tensor) and _fits(
+            X.numel() * dtype.itemsize, self.device
+        ):
+            X = X.to(self.device)
+        super().__init__(X, None if y is None else y.to(self.device))
+
+    def rows(self, index: slice | Tensor) -> Tensor:
+        """The rows of X at `index`, dense, as members take them."""
+        if sparse.issparse(self.X):
+            key = index if isinstance(index, slice) else index.cpu().numpy()
+            X = torch.from_numpy(self.X[key].toarray())
+        elif isinstance(index, Tensor):
+            X = self.X.index_select(0, index.to(self.X.device))
+        else:
+            X = self.X[index]
+        return X.to(device=self.device, dtype=self.dtype, non_blocking=True)
+
+
+def unwrap_subset(dataset: Any) -> tuple[Any, Tensor | None]:
+    """The data set under (nested) Subsets, and the rows they keep (None: all)."""
+    index: np.ndarray | None = None
+    while isinstance(dataset, Subset):
+        outer = np.asarray(dataset.indices)
+        index = outer if index is None else outer[index]
+        dataset = dataset.dataset
+    return dataset, None if index is None else torch.as_tensor(index)
+
+
+class BatchSlicer:
+    """Iterator over sliced batches, with the options and order of ``DataLoader``.
+
+    Parameters
+    ----------
+    dataset : ArrayDataset or Subset of one
+    weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
+        Weights of all rows of the data set.
+    batch_size : int
+    shuffle : bool, default=False
+    drop_last : bool, default=False
+    generator : torch.Generator or None, default=None
+        Source of the order; ``None`` is torch's default generator.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        weight: Tensor | None = None,
+        *,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        generator: torch.Generator | None = None,
+        **_: Any,
+    ) -> None:
+        self.dataset, index = unwrap_subset(dataset)
+        self.index = None if index is None else index.to(self.dataset.device)
+        self.n_samples = len(dataset)
+        self.weight = weight
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.generator = generator
+
+    def __len__(self) -> int:
+        full, rest = divmod(self.n_samples, self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def _order(self) -> Tensor | None:
+        """The rows in the order of this epoch; None is all rows as they come."""
+        if not self.shuffle:
+            return self.index
+        generator = self.generator
+        if generator is None:
+            # DataLoader draws two seeds an epoch, its workers' and its sampler's, so
+            # that the same seed gives the same batches here as there.
+            torch.empty((), dtype=torch.int64).random_()
+            generator = torch.Generator()
+            generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
+        order = torch.randperm(self.n_samples, generator=generator)
+        order = order.to(self.dataset.device)
+        return order if self.index is None else self.index[order]
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self._order()
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            rows = slice(start, min(start + self.batch_size, self.n_samples))
+            index = rows if order is None else order[rows]
+            X = self.dataset.rows(index)
+            y = self.dataset.y
+            y = X.new_zeros(len(X)) if y is None else y[index]
+            weight = None if self.weight is None else self.weight[..., index]
+            yield Batch(X, y, weight)
+
+
+class _Numbered(torch.utils.data.Dataset):
+    """A user's data set whose items also say which row they are."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, i: int) -> tuple[Any, int]:
+        return self.dataset[i], i
+
+
+class WeightedLoader:
+    """A user's own loader, whose batches are given the weights of their rows.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the loader from a data set.
+    dataset : torch Dataset
+    weight : Tensor of shape (n_samples,) or (n_members, n_samples)
+        Weights of all rows of the data set under any Subset.
+    """
+
+    def __init__(self, build: Any, dataset: Any, weight: Tensor) -> None:
+        _, index = unwrap_subset(dataset)
+        self.loader = build(_Numbered(dataset))
+        self.weight = weight if index is None else weight[..., index.to(weight.device)]
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for (X, y), i in self.loader:
+            yield Batch(X, y, self.weight[..., i.to(self.weight.device)])

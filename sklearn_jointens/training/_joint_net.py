@@ -1,0 +1,299 @@
+"""The skorch net that trains all members as one program.
+
+`JointNet` is the prototype's own class with the joint loss in place of its criterion's:
+skorch's loop, optimizer, callbacks and history work as they do for one network, and see
+the ENSEMBLE wherever a network is predicted with or scored.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.callbacks import PrintLog
+from skorch.dataset import Dataset, get_len, unpack_data
+from skorch.utils import to_tensor
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from sklearn_jointens.losses import Family, joint_terms
+from sklearn_jointens.nn import VectorizedModule
+from sklearn_jointens.training._batches import (
+    ArrayDataset,
+    BatchSlicer,
+    row_chunks,
+    unwrap_subset,
+)
+from sklearn_jointens.training._callbacks import FitProgress
+from sklearn_jointens.training._member_net import (
+    MemberMixin,
+    derived_net,
+    input_dtype,
+)
+from sklearn_jointens.training._record import EpochRecord
+
+
+class DivergenceError(FloatingPointError):
+    """The training loss became NaN or infinite."""
+
+
+class JointMixin(MemberMixin):
+    """What `JointNet` adds to the prototype's own class; see `joint_net`."""
+
+    transient_names = ("step_", "records_", "scored_", "batch_weight_")
+
+    # Wrapped in a tuple: skorch wants modules to be set by `initialize_module` alone.
+    vectorized_: tuple[VectorizedModule]
+    family_: Family
+    lam_: float
+
+    def get_default_callbacks(self) -> list[Any]:
+        callbacks = []
+        for name, callback in super().get_default_callbacks():
+            if name == "print_log" and self.verbose:
+                callback = PrintLog(keys_ignored=EpochRecord.QUIET, sink=tqdm.write)
+            callbacks.append((name, callback))
+        if self.verbose:
+            callbacks.append(("fit_progress", FitProgress()))
+        return callbacks
+
+    def initialize_module(self) -> "JointMixin":
+        (self.module_,) = self.vectorized_
+        return self
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, Tensor]]:
+        """Members' own parameter names, so that the prototype's patterns match."""
+        yield from self.module_.named_member_parameters()
+
+    # -- one step --------------------------------------------------------------------
+
+    def infer(self, x: Any, **fit_params: Any) -> Tensor:
+        """Outputs of all members, (n_members, n_samples, ...)."""
+        if isinstance(self, NeuralNetBinaryClassifier):
+            # skorch's binary `infer` flattens the members away.
+            outputs = NeuralNet.infer(self, x, **fit_params)
+        else:
+            outputs = super().infer(x, **fit_params)  # type: ignore[misc]
+        return outputs[0] if isinstance(outputs, tuple) else outputs
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Any, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Joint loss in training; the ensemble's own loss in validation."""
+        y = to_tensor(y_true, device=self.device)
+        natural = self.family_.natural(y_pred)
+        terms = joint_terms(natural, y, self.lam_, self.batch_weight_, self.family_)
+        self.step_ = {
+            "y_pred": self.family_.output(terms.natural),
+            "terms": terms,
+            "member_correct": self.family_.is_correct(natural.detach(), y),
+        }
+        if not training:
+            return terms.ensemble_loss
+        if terms.loss.requires_grad:
+            # The loss is reported as it is, and its gradient is a member's own: eq. 4
+            # divides it by the number of members, which would tie lr to their number.
+            n_members = natural.shape[0]
+            terms.loss.register_hook(lambda gradient: gradient * n_members)
+        return terms.loss
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        return self._ensemble_step(super().train_step_single, batch, fit_params)  # type: ignore[misc]
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        return self._ensemble_step(super().validation_step, batch, fit_params)  # type: ignore[misc]
+
+    def _ensemble_step(
+        self, step_fn: Any, batch: Any, fit_params: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.batch_weight_ = getattr(batch, "weight", None)
+        step = step_fn(batch, **fit_params)
+        step.update(self.step_)
+        return step
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
+        outputs = super().evaluation_step(batch, training=training)  # type: ignore[misc]
+        return self.family_.output(self.family_.natural(outputs).mean(0))
+
+    # -- one epoch -------------------------------------------------------------------
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
+        self.epochs_ = self.max_epochs if epochs is None else epochs
+        return super().fit_loop(X, y, epochs=epochs, **params)
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **params: Any
+    ) -> None:
+        if iterator is None:
+            return
+        if torch.device(self.device).type == "cpu":
+            super().run_single_epoch(iterator, training, prefix, step_fn, **params)  # type: ignore[misc]
+        else:
+            self._run_without_waiting(iterator, training, prefix, step_fn, **params)
+        if training:
+            self._check_finite()
+
+    def _run_without_waiting(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **params: Any
+    ) -> None:
+        """skorch's epoch, which reads the losses once at its end.
+
+        Reading a loss waits for the device, which would then idle at every batch.
+        """
+        losses = []
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **params)
+            losses.append(step["loss"].detach())
+            X, _ = unpack_data(batch)
+            self.history.record_batch(prefix + "_batch_size", get_len(X))
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        rows = self.history[-1]["batches"][-len(losses) :]
+        for row, loss in zip(rows, torch.stack(losses).tolist(), strict=True):
+            row[prefix + "_loss"] = loss
+        self.history.record(prefix + "_batch_count", len(losses))
+
+    def _check_finite(self) -> None:
+        losses = self.history[-1, "batches", :, "train_loss"]
+        if not np.isfinite(losses).all():
+            raise DivergenceError(
+                f"The training loss became {losses[-1]} in epoch {len(self.history)} "
+                f"(lr={self.lr}, lam={self.lam_}). Lower the member's 'lr', or scale X "
+                "(StandardScaler), or clip gradients."
+            )
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
+        super().on_train_begin(net, X=X, y=y, **kw)  # type: ignore[misc]
+        self.records_ = {True: EpochRecord("train"), False: EpochRecord("valid")}
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
+    ) -> None:
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)  # type: ignore[misc]
+        for record in self.records_.values():
+            record.clear()
+        # What the members are scored on afterwards.
+        self.held_out_ = dataset_valid is not None
+        self.scored_ = dataset_valid if self.held_out_ else dataset_train
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+    ) -> None:
+        super().on_batch_end(net, batch=batch, training=training, **step)  # type: ignore[misc]
+        self.records_[training].add(step["terms"], step["member_correct"])
+
+    def on_epoch_end(self, net: Any, **kw: Any) -> None:
+        super().on_epoch_end(net, **kw)  # type: ignore[misc]
+        for record in self.records_.values():
+            for name, value in record.scalars().items():
+                self.history.record(name, value)
+
+    def notify(self, method_name: str, **kwargs: Any) -> None:
+        try:
+            super().notify(method_name, **kwargs)  # type: ignore[misc]
+        finally:
+            # After the callbacks, which log every value they find and expect numbers;
+            # and also when one of them stops the training.
+            if method_name == "on_epoch_end":
+                for record in self.records_.values():
+                    for name, values in record.by_member().items():
+                        self.history.record(name, values)
+
+    # -- predicting ------------------------------------------------------------------
+
+    def natural_iter(
+        self, data: Any, members: Any = None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Natural parameters of all members, a chunk of rows at a time.
+
+        Parameters
+        ----------
+        data : ndarray or CSR array of shape (n_samples, ...), or Dataset
+        members : array-like of int or None, default=None
+            Only these members run; ``None`` is all.
+
+        Yields
+        ------
+        natural : Tensor of shape (n_members, n_outputs, n_rows)
+        y : Tensor of shape (n_rows,) or None
+            Encoded targets of the rows of a data set.
+        """
+        module = self.module_ if members is None else self.module_.select(members)
+        module.eval()
+        with torch.inference_mode():
+            for rows, y in self._chunks(data, module):
+                outputs = module(rows)
+                outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+                yield self.family_.natural(outputs), y
+
+    def _chunks(self, data: Any, module: Any) -> Iterator[tuple[Tensor, Any]]:
+        if not isinstance(data, torch.utils.data.Dataset):
+            if self.dataset is Dataset:
+                size, dtype = _chunk_size(module, data), input_dtype(module, data)
+                for rows in row_chunks(data, size, dtype, self.device):
+                    yield rows, None
+                return
+            data = self.get_dataset(data)
+        base, _ = unwrap_subset(data)
+        if isinstance(base, ArrayDataset):
+            batches = BatchSlicer(data, batch_size=_chunk_size(module, base.X))
+        else:
+            batches = self.get_iterator(data)
+        for batch in batches:
+            yield to_tensor(unpack_data(batch), device=self.device)
+
+
+# Floats that the activations of one chunk of rows may take, about 64 MB.
+_CHUNK_FLOATS = 2**24
+_CHUNK_ROWS = 1000
+
+
+def _chunk_size(module: Any, X: Any) -> int:
+    """Rows a chunk: enough to be fast, few enough that activations stay small."""
+    width = sum(
+        parameter.shape[0] * parameter.shape[1]
+        for parameter in module.parameters()
+        if parameter.ndim > 1
+    )
+    positions = int(np.prod(X.shape[2:]))
+    return int(np.clip(_CHUNK_FLOATS // max(1, width * positions), 1, _CHUNK_ROWS))
+
+
+def joint_net(
+    prototype: Any,
+    vectorized: VectorizedModule,
+    family: Family,
+    lam: float,
+    labels: np.ndarray,
+    **params: Any,
+) -> Any:
+    """An initialized `JointNet` of the prototype's own class and settings.
+
+    Parameters
+    ----------
+    prototype : skorch net
+        Its class, optimizer, callbacks, iterators and all other settings are used.
+    vectorized : VectorizedModule
+        All members as one module; it is trained in place.
+    family : Family
+        Of the prototype's criterion.
+    lam : float in [0, 1]
+    labels : ndarray of shape (n_classes,)
+        The classes, in the order of the encoded targets.
+    **params : dict
+        Settings of the net that replace the prototype's.
+
+    Returns
+    -------
+    JointNet
+        Train it with ``partial_fit``.
+    """
+    net = derived_net(prototype, JointMixin)
+    net.set_params(**params)
+    net.vectorized_ = (vectorized,)
+    net.family_ = family
+    net.lam_ = lam
+    net.labels_ = labels
+    return net.initialize()

@@ -1,0 +1,288 @@
+"""A member: the user's own skorch classifier, at home in scikit-learn.
+
+skorch's classifiers predict class numbers, want float32 arrays, and are told the sizes
+of their module by hand. A member net is of the prototype's own class and differs in
+that alone: it speaks the labels it was trained on, takes any array, and fills in sizes.
+"""
+
+import copy
+import functools
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import clone
+from skorch import NeuralNetClassifier
+from skorch.dataset import Dataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from sklearn_jointens.training._batches import (
+    SLICEABLE_OPTIONS,
+    ArrayDataset,
+    BatchSlicer,
+    WeightedLoader,
+)
+
+# Constructor arguments of a module that are filled in from the data.
+INPUT_SIZE_NAMES = (
+    "n_features_in",
+    "in_features",
+    "n_features",
+    "n_inputs",
+    "num_features",
+    "input_dim",
+    "input_size",
+)
+OUTPUT_SIZE_NAMES = (
+    "n_classes",
+    "out_features",
+    "n_outputs",
+    "num_classes",
+    "output_dim",
+    "output_size",
+)
+CHANNELS_NAMES = ("in_channels", "n_channels")
+DTYPE_NAME = "dtype"
+
+
+def resolve_device(device: Any) -> Any:
+    """``"auto"`` is CUDA when there is one, else the CPU."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
+    """Values of the constructor arguments that a module may take from the data.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, ...)
+    n_classes : int
+    one_logit : bool
+        Whether a binary module puts out one logit instead of two.
+
+    Returns
+    -------
+    dict
+        By argument name: the number of features of a row, its channels where rows are
+        images, the number of outputs, and the floating dtype of X.
+    """
+    sizes: dict[str, Any] = dict.fromkeys(INPUT_SIZE_NAMES, int(np.prod(X.shape[1:])))
+    sizes.update(dict.fromkeys(OUTPUT_SIZE_NAMES, 1 if one_logit else n_classes))
+    if len(X.shape) > 2:
+        sizes.update(dict.fromkeys(CHANNELS_NAMES, int(X.shape[1])))
+    is_double = str(X.dtype).rpartition(".")[2] == "float64"
+    sizes[DTYPE_NAME] = torch.float64 if is_double else torch.float32
+    return sizes
+
+
+def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
+    """The dtype a module takes X in: its weights', or integers for embeddings."""
+    embeds = any(
+        isinstance(layer, nn.Embedding | nn.EmbeddingBag) for layer in module.modules()
+    )
+    is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))
+    if embeds and is_integer:
+        return torch.int64
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.float32
+
+
+class MemberMixin:
+    """What a member net adds to the prototype's own skorch class."""
+
+    # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
+    data_sizes_: dict[str, Any] | None = None
+    labels_: np.ndarray | None = None
+    is_training_: bool = False
+
+    # What only training needs does not travel with a pickle.
+    transient_names: tuple[str, ...] = ("optimizer_", "weight_", "valid_weight_")
+
+    # Weights of the rows of the data in a fit under way, see JointMixin.
+    weight_: Tensor | None = None
+    valid_weight_: Tensor | None = None
+
+    def initialize(self) -> Any:
+        self.device = resolve_device(self.device)
+        return super().initialize()  # type: ignore[misc]
+
+    def observe(self, X: Any, labels: np.ndarray) -> "MemberMixin":
+        """Take the sizes of the module from X and the labels, before initializing."""
+        self.labels_ = np.asarray(labels)
+        one_logit = self._is_one_logit()
+        self.data_sizes_ = sizes_from_data(X, len(labels), one_logit)
+        return self
+
+    def _is_one_logit(self) -> bool:
+        criterion = self.criterion
+        kind = criterion if isinstance(criterion, type) else type(criterion)
+        return issubclass(kind, nn.BCEWithLogitsLoss)
+
+    def get_params_for(self, prefix: str) -> dict[str, Any]:
+        kwargs = super().get_params_for(prefix)  # type: ignore[misc]
+        takes_sizes = self.data_sizes_ and not isinstance(self.module, nn.Module)
+        if prefix == "module" and takes_sizes:
+            accepted = inspect.signature(self.module).parameters
+            sizes = {k: v for k, v in self.data_sizes_.items() if k in accepted}
+            kwargs = {**sizes, **kwargs}
+        return kwargs
+
+    @property
+    def classes_(self) -> np.ndarray:
+        if self.labels_ is not None:
+            return self.labels_
+        return super().classes_  # type: ignore[misc]
+
+    # -- data ------------------------------------------------------------------------
+
+    def get_dataset(self, X: Any, y: Any = None) -> Any:
+        if isinstance(X, torch.utils.data.Dataset):
+            return X
+        if y is not None and self.labels_ is not None:
+            y = np.searchsorted(self.labels_, y)
+        if self.dataset is not Dataset:
+            return super().get_dataset(X, y)  # type: ignore[misc]
+        if not (isinstance(X, np.ndarray | Tensor) or sparse.issparse(X)):
+            X = np.asarray(X)
+        elif sparse.issparse(X):
+            X = X.tocsr()
+        y = None if y is None else torch.as_tensor(y)
+        return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        name = "iterator_train" if training else "iterator_valid"
+        options = self.get_params_for(name)
+        weight = self.weight_ if training else self.valid_weight_
+        base = dataset
+        while isinstance(base, torch.utils.data.Subset):
+            base = base.dataset
+        if (
+            getattr(self, name) is DataLoader
+            and isinstance(base, ArrayDataset)
+            and SLICEABLE_OPTIONS.issuperset(options)
+        ):
+            options.setdefault("batch_size", self.batch_size)
+            if options["batch_size"] == -1:
+                options["batch_size"] = len(dataset)
+            return BatchSlicer(dataset, weight, **options)
+        build = functools.partial(super().get_iterator, training=training)  # type: ignore[misc]
+        if weight is None or not self.is_training_:
+            return build(dataset)
+        if "collate_fn" in options:
+            raise ValueError(
+                f"The '{name}__collate_fn' parameter of the member cannot be combined "
+                "with weights of the rows (sample_weight, class_weight, bootstrap)."
+            )
+        return WeightedLoader(build, dataset, weight)
+
+    # -- training alone and predicting -----------------------------------------------
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> Any:
+        if not isinstance(X, torch.utils.data.Dataset) and y is not None:
+            y = np.asarray(y)
+            X = X if hasattr(X, "dtype") else np.asarray(X)
+            self.observe(X, np.unique(y))
+        return super().fit(X, y, **fit_params)  # type: ignore[misc]
+
+    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
+        # While it trains, callbacks compare predictions with encoded targets.
+        self.is_training_ = True
+        try:
+            return super().fit_loop(X, y, epochs=epochs, **params)  # type: ignore[misc]
+        finally:
+            self.is_training_ = False
+
+    def predict(self, X: Any) -> np.ndarray:
+        index = super().predict(X)  # type: ignore[misc]
+        if self.is_training_ or self.labels_ is None:
+            return index
+        return self.labels_[index]
+
+    def __reduce__(self) -> Any:
+        cls = type(self)
+        if "prototype_class" in cls.__dict__:
+            cls = (cls.mixin, cls.prototype_class)  # type: ignore[attr-defined]
+            return _new_derived, cls, self.__getstate__()  # type: ignore[misc]
+        return _new_plain, (cls,), self.__getstate__()  # type: ignore[misc]
+
+    def __getstate__(self) -> Any:
+        light = _new_plain(type(self))
+        light.__dict__.update(self.__dict__)
+        for name in self.transient_names:
+            light.__dict__.pop(name, None)
+        if self.device != "cpu":
+            # Weights travel on the CPU, so that any machine can load them.
+            light.__dict__["device"] = "cpu"
+            for name in ("module_", "criterion_"):
+                if name in light.__dict__:
+                    light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
+        return super(MemberMixin, light).__getstate__()  # type: ignore[misc]
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        if self.initialized_ and "optimizer_" not in self.__dict__:
+            self.init_context_ = "optimizer"
+            self.initialize_optimizer()
+            self.init_context_ = None
+
+
+def _new_plain(cls: type) -> Any:
+    return cls.__new__(cls)
+
+
+def _new_derived(mixin: type, prototype_class: type) -> Any:
+    return _new_plain(derive_class(mixin, prototype_class))
+
+
+@functools.cache
+def derive_class(mixin: type, prototype_class: type) -> type:
+    """The prototype's class with a mixin in front; the same class for the same pair."""
+    if issubclass(prototype_class, mixin):
+        return prototype_class
+    name = mixin.__name__.replace("Mixin", "") + prototype_class.__name__
+    body = {
+        "mixin": mixin,
+        "prototype_class": prototype_class,
+        "__module__": __name__,
+        "__doc__": prototype_class.__doc__,
+    }
+    return type(name, (mixin, prototype_class), body)
+
+
+class MemberNetClassifier(MemberMixin, NeuralNetClassifier):
+    """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
+
+    It takes labels of any type, any numeric array, sparse matrix or frame, fills in
+    the sizes of its module from the data, and slices batches in one step. Everything
+    else, parameters included, is skorch's.
+    """
+
+
+def derived_net(prototype: Any, mixin: type = MemberMixin) -> Any:
+    """An unfitted copy of a skorch prototype, of its own class and a mixin.
+
+    Parameters
+    ----------
+    prototype : skorch net
+    mixin : type, default=MemberMixin
+
+    Returns
+    -------
+    skorch net
+    """
+    cls = derive_class(mixin, type(prototype))
+    params = {
+        name: clone(value, safe=False)
+        for name, value in prototype.get_params(deep=False).items()
+    }
+    net = cls(**params)
+    net.set_params(device=resolve_device(net.device))
+    return net
+

@@ -1,0 +1,53 @@
+"""Randomness that belongs to one fit and leaves no trace outside it."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def isolated_random_state(
+    seed: int, device: str | torch.device
+) -> Iterator[Callable[[int], None]]:
+    """Seed torch, NumPy and Python for a block, and put their states back after it.
+
+    User code that runs inside a fit (modules, callbacks, augmentations) draws from the
+    global generators; seeding them is what makes a fit repeatable, and restoring them
+    is what keeps a fit from changing the rest of the program.
+
+    Parameters
+    ----------
+    seed : int
+        In [0, 2**32).
+    device : str or torch.device
+        Where the block computes; the generator of a CUDA device is isolated too.
+
+    Yields
+    ------
+    callable
+        ``reseed(seed)`` seeds anew within the block.
+    """
+    device = torch.device(device)
+    devices = []
+    if device.type == "cuda":
+        devices = [torch.cuda.current_device() if device.index is None else device.index]
+
+    def reseed(seed: int) -> None:
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.default_generator.manual_seed(seed)
+        for index in devices:
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(seed)
+
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=devices):
+        try:
+            reseed(seed)
+            yield reseed
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

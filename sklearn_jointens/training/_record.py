@@ -1,0 +1,75 @@
+"""What an epoch says of the members, gathered without reading it batch by batch."""
+
+import torch
+from torch import Tensor
+
+from sklearn_jointens.losses import JointTerms
+
+
+class EpochRecord:
+    """Ensemble loss, member losses, diversity and accuracies, averaged over an epoch.
+
+    Parameters
+    ----------
+    prefix : {"train", "valid"}
+        Of the names in the history.
+    """
+
+    # Names that a printed line leaves out: the loss beside them says the same.
+    QUIET = [
+        f"{prefix}_{name}"
+        for prefix in ("train", "valid")
+        for name in ("ensemble_loss", "member_loss")
+    ]
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the epoch."""
+        self._batches: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        self._averages: list[Tensor] | None = None
+
+    def add(self, terms: JointTerms, correct: Tensor) -> None:
+        """Take in a batch; `correct` is bool of shape (n_members, n_samples)."""
+        size = correct.shape[1]
+        self._batches.append(
+            (size, terms.ensemble_loss, terms.member_losses, correct.sum(1) / size)
+        )
+        self._averages = None
+
+    def _average(self) -> list[Tensor]:
+        """Means over the batches weighted by their sizes, as skorch averages losses."""
+        if self._averages is None:
+            sizes, *columns = zip(*self._batches, strict=True)
+            weight = torch.tensor(sizes, dtype=torch.float64)
+            weight /= weight.sum()
+            self._averages = [
+                torch.tensordot(weight, torch.stack(column).cpu().double(), 1)
+                for column in columns
+            ]
+        return self._averages
+
+    def scalars(self) -> dict[str, float]:
+        """Numbers by name in the history."""
+        if not self._batches:
+            return {}
+        ensemble_loss, member_losses, _ = self._average()
+        member_loss = member_losses.mean()
+        values = {
+            "ensemble_loss": ensemble_loss,
+            "member_loss": member_loss,
+            "diversity": member_loss - ensemble_loss,
+        }
+        return {f"{self.prefix}_{name}": float(v) for name, v in values.items()}
+
+    def by_member(self) -> dict[str, list[float]]:
+        """Lists with a number for each member, by name in the history."""
+        if not self._batches:
+            return {}
+        _, member_losses, member_accuracies = self._average()
+        return {
+            f"{self.prefix}_member_losses": member_losses.tolist(),
+            f"{self.prefix}_member_accuracies": member_accuracies.tolist(),
+        }

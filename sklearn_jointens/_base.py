@@ -1,6 +1,8 @@
 """What every joint ensemble shares: training members, going on, leaving some out."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -89,8 +91,20 @@ class BaseJointEnsemble(BaseEstimator):
         training_seed = int(generator.randint(_MAX_SEED))
         return training_seed, generator.randint(_MAX_SEED, size=self.n_estimators)
 
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Put all attributes back when a fit fails: bad input loses nothing."""
+        before = dict(vars(self))
+        try:
+            yield
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
     def _train(
         self,
+        prototype: Any,
         X: Any,
         y: np.ndarray,
         labels: np.ndarray,
@@ -104,6 +118,8 @@ class BaseJointEnsemble(BaseEstimator):
 
         Parameters
         ----------
+        prototype : skorch classifier
+            As `_resolve_prototype` gives it.
         X : ndarray or CSR array of shape (n_samples, ...)
         y : ndarray of shape (n_samples,)
         labels : ndarray of shape (n_classes,)
@@ -115,7 +131,6 @@ class BaseJointEnsemble(BaseEstimator):
         epochs : int or None
             ``None`` is the prototype's `max_epochs`.
         """
-        prototype = self._resolve_prototype()
         training_seed, member_seeds = self._seeds()
         with isolated_random_state(training_seed, prototype.device) as reseed:
             # Copies, so that a fit that fails leaves an earlier one as it was.

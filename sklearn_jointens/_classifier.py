@@ -192,21 +192,23 @@ shape (n_samples, ...)
         going_on = self._is_going_on()
         if going_on:
             self._check_n_estimators_when_going_on()
-        self._resolve_prototype()
-        X, y = self._check_X_y(X, y, reset=not going_on)
-        labels = self.classes_ if going_on else np.unique(y)
-        self._check_labels(y, labels)
-        weight = self._check_weight(sample_weight, X, y)
-        self._check_seen_classes(y, weight)
-        self._train(
-            X,
-            y,
-            labels,
-            weight,
-            members=self.estimators_ if going_on else [],
-            history=self.history_ if going_on else None,
-        )
-        self.classes_ = labels
+        prototype = self._resolve_prototype()
+        with self._all_or_nothing():
+            X, y = self._check_X_y(X, y, reset=not going_on)
+            labels = self.classes_ if going_on else np.unique(y)
+            self._check_labels(y, labels)
+            weight = self._check_weight(sample_weight, X, y)
+            self._check_seen_classes(y, weight)
+            self._train(
+                prototype,
+                X,
+                y,
+                labels,
+                weight,
+                members=self.estimators_ if going_on else [],
+                history=self.history_ if going_on else None,
+            )
+            self.classes_ = labels
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
@@ -231,31 +233,36 @@ shape (n_samples, ...)
         self : JointEnsembleClassifier
         """
         first = not hasattr(self, "estimators_")
-        self._resolve_prototype()
-        X, y = self._check_X_y(X, y, reset=first)
-        if classes is not None:
-            classes = np.unique(_as_numpy(classes))
-        if first and classes is None:
+        prototype = self._resolve_prototype()
+        classes = self._check_classes(classes, first)
+        with self._all_or_nothing():
+            X, y = self._check_X_y(X, y, reset=first)
+            self._check_labels(y, classes)
+            weight = self._check_weight(sample_weight, X, y)
+            if first:
+                self._train(prototype, X, y, classes, weight, members=[], epochs=1)
+            else:
+                self._train_further(X, y, weight)
+            self.classes_ = classes
+        return self
+
+    def _check_classes(self, classes: Any, first: bool) -> np.ndarray:
+        """All labels there will be, of the first call of `partial_fit` or this one."""
+        if classes is None and first:
             raise ValueError(
                 "The 'classes' parameter of JointEnsembleClassifier.partial_fit must "
                 "hold all labels in the first call. Got None instead."
             )
-        if not first:
-            if classes is not None and not np.array_equal(classes, self.classes_):
-                raise ValueError(
-                    "The 'classes' parameter of JointEnsembleClassifier.partial_fit "
-                    f"must be as in the first call, {self.classes_!r}. Got {classes!r} "
-                    "instead."
-                )
-            classes = self.classes_
-        self._check_labels(y, classes)
-        weight = self._check_weight(sample_weight, X, y)
-        if first:
-            self._train(X, y, classes, weight, members=[], epochs=1)
-        else:
-            self._train_further(X, y, weight)
-        self.classes_ = classes
-        return self
+        if classes is None:
+            return self.classes_
+        classes = np.unique(_as_numpy(classes))
+        if not first and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                "The 'classes' parameter of JointEnsembleClassifier.partial_fit must "
+                f"be as in the first call, {self.classes_.tolist()}. "
+                f"Got {classes.tolist()} instead."
+            )
+        return classes
 
     def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         if y is None:

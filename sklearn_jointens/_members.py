@@ -13,8 +13,8 @@ from skorch.utils import to_tensor
 from sklearn_jointens.losses import Family, family_of
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.training import (
-    JointMixin,
-    MemberMixin,
+    JointNet,
+    MemberNet,
     derived_net,
     resolve_device,
 )
@@ -136,12 +136,12 @@ def build_members(
 
     Returns
     -------
-    list of MemberMixin
+    list of MemberNet
     """
     members = []
     for seed in seeds:
         reseed(int(seed))
-        member = derived_net(prototype, MemberMixin)
+        member = derived_net(prototype, MemberNet)
         member.set_params(device=device, verbose=0)
         members.append(member.observe(X, labels).initialize())
     return members
@@ -213,7 +213,7 @@ def vectorize(
 
     Parameters
     ----------
-    members : sequence of MemberMixin
+    members : sequence of MemberNet
     example : Tensor of shape (n_samples, ...) or None
         Rows to check the way on.
     method : {"auto", "structural", "vmap", "loop"}, default="auto"

@@ -19,7 +19,12 @@ from torch import nn
 from sklearn_jointens._members import Vectorization, check_prototype
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens.nn import MLP
-from sklearn_jointens.training import MemberMixin, MemberNetClassifier, derived_net
+from sklearn_jointens.training import (
+    MemberNet,
+    MemberNetClassifier,
+    derived_net,
+    isolated_random_state,
+)
 
 _FORMAT = "sklearn_jointens.JointEnsembleClassifier"
 _VERSION = 1
@@ -149,7 +154,8 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
             "that was fitted: the file cannot hold it. Got None instead."
         )
     try:
-        return _rebuild(cls, state, tensors, estimator)
+        with isolated_random_state(0, "cpu"):
+            return _rebuild(cls, state, tensors, estimator)
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{os.fspath(path)!r} does not hold a {cls.__name__} that fits this "
@@ -187,7 +193,7 @@ def _rebuild(cls: type, state: Any, tensors: Any, estimator: Any) -> Any:
     prototype = mlp_classifier() if estimator is None else estimator
     members = []
     for j in range(ensemble.n_estimators):
-        member = derived_net(prototype, MemberMixin)
+        member = derived_net(prototype, MemberNet)
         member.set_params(device="cpu", verbose=0)
         member.observe(X, labels).initialize()
         prefix = f"{j}."

@@ -96,7 +96,7 @@ def _architecture(module: nn.Module) -> dict[str, str]:
 
 def _settings(module: nn.Module) -> dict[str, Any]:
     """Plain attributes of all submodules, and what requires gradients, by name."""
-    plain = (bool, int, float, str, tuple, type(None))
+    plain = (bool, int, float, str, type(None))
     settings = {
         f"{path}.{name}".removeprefix("."): value
         for path, part in module.named_modules()

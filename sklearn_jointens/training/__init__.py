@@ -2,11 +2,11 @@
 
 from sklearn_jointens.training._joint_net import (
     DivergenceError,
-    JointMixin,
+    JointNet,
     joint_net,
 )
 from sklearn_jointens.training._member_net import (
-    MemberMixin,
+    MemberNet,
     MemberNetClassifier,
     derived_net,
     resolve_device,
@@ -15,8 +15,8 @@ from sklearn_jointens.training._random import isolated_random_state
 
 __all__ = [
     "DivergenceError",
-    "JointMixin",
-    "MemberMixin",
+    "JointNet",
+    "MemberNet",
     "MemberNetClassifier",
     "derived_net",
     "isolated_random_state",

@@ -28,7 +28,7 @@ from sklearn_jointens.training._batches import (
 )
 from sklearn_jointens.training._callbacks import FitProgress
 from sklearn_jointens.training._member_net import (
-    MemberMixin,
+    MemberNet,
     derived_net,
     input_dtype,
 )
@@ -39,7 +39,7 @@ class DivergenceError(FloatingPointError):
     """The training loss became NaN or infinite."""
 
 
-class JointMixin(MemberMixin):
+class JointNet(MemberNet):
     """What `JointNet` adds to the prototype's own class; see `joint_net`."""
 
     transient_names = ("step_", "records_", "scored_", "batch_weight_")
@@ -59,7 +59,7 @@ class JointMixin(MemberMixin):
             callbacks.append(("fit_progress", FitProgress()))
         return callbacks
 
-    def initialize_module(self) -> "JointMixin":
+    def initialize_module(self) -> "JointNet":
         (self.module_,) = self.vectorized_
         return self
 
@@ -290,7 +290,7 @@ def joint_net(
     JointNet
         Train it with ``partial_fit``.
     """
-    net = derived_net(prototype, JointMixin)
+    net = derived_net(prototype, JointNet)
     net.set_params(**params)
     net.vectorized_ = (vectorized,)
     net.family_ = family

@@ -94,7 +94,7 @@ def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
     return torch.float32
 
 
-class MemberMixin:
+class MemberNet:
     """What a member net adds to the prototype's own skorch class."""
 
     # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
@@ -105,7 +105,7 @@ class MemberMixin:
     # What only training needs does not travel with a pickle.
     transient_names: tuple[str, ...] = ("optimizer_", "weight_", "valid_weight_")
 
-    # Weights of the rows of the data in a fit under way, see JointMixin.
+    # Weights of the rows of the data in a fit under way, see JointNet.
     weight_: Tensor | None = None
     valid_weight_: Tensor | None = None
 
@@ -113,7 +113,7 @@ class MemberMixin:
         self.device = resolve_device(self.device)
         return super().initialize()  # type: ignore[misc]
 
-    def observe(self, X: Any, labels: np.ndarray) -> "MemberMixin":
+    def observe(self, X: Any, labels: np.ndarray) -> "MemberNet":
         """Take the sizes of the module from X and the labels, before initializing."""
         self.labels_ = np.asarray(labels)
         one_logit = self._is_one_logit()
@@ -223,7 +223,7 @@ class MemberMixin:
             for name in ("module_", "criterion_"):
                 if name in light.__dict__:
                     light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
-        return super(MemberMixin, light).__getstate__()  # type: ignore[misc]
+        return super(MemberNet, light).__getstate__()  # type: ignore[misc]
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[misc]
@@ -246,7 +246,7 @@ def derive_class(mixin: type, prototype_class: type) -> type:
     """The prototype's class with a mixin in front; the same class for the same pair."""
     if issubclass(prototype_class, mixin):
         return prototype_class
-    name = mixin.__name__.replace("Mixin", "") + prototype_class.__name__
+    name = f"{mixin.__name__}Of{prototype_class.__name__}"
     body = {
         "mixin": mixin,
         "prototype_class": prototype_class,
@@ -256,7 +256,7 @@ def derive_class(mixin: type, prototype_class: type) -> type:
     return type(name, (mixin, prototype_class), body)
 
 
-class MemberNetClassifier(MemberMixin, NeuralNetClassifier):
+class MemberNetClassifier(MemberNet, NeuralNetClassifier):
     """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
 
     It takes labels of any type, any numeric array, sparse matrix or frame, fills in
@@ -265,13 +265,13 @@ class MemberNetClassifier(MemberMixin, NeuralNetClassifier):
     """
 
 
-def derived_net(prototype: Any, mixin: type = MemberMixin) -> Any:
+def derived_net(prototype: Any, mixin: type = MemberNet) -> Any:
     """An unfitted copy of a skorch prototype, of its own class and a mixin.
 
     Parameters
     ----------
     prototype : skorch net
-    mixin : type, default=MemberMixin
+    mixin : type, default=MemberNet
 
     Returns
     -------

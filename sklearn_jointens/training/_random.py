@@ -1,11 +1,17 @@
 """Randomness that belongs to one fit and leaves no trace outside it."""
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+
+# The generators belong to the whole process: fits in several threads take turns, or each
+# would draw from, and put back, the state of another.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
@@ -43,8 +49,8 @@ def isolated_random_state(
             with torch.cuda.device(index):
                 torch.cuda.manual_seed(seed)
 
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=devices):
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
+        python_state, numpy_state = random.getstate(), np.random.get_state()
         try:
             reseed(seed)
             yield reseed

@@ -101,8 +101,22 @@ class Family:
         """The target's statistic, scale and weights as the criterion defines them."""
         raise NotImplementedError
 
-    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-partition (n_members, n_samples) and mean (as `natural`), new tensors."""
+    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Log-partition, in two parts, and mean, as new tensors.
+
+        Parameters
+        ----------
+        natural : Tensor of shape (n_members, n_outputs, n_samples)
+
+        Returns
+        -------
+        bulk, rest : Tensor of shape (n_members, n_samples)
+            The log-partition is their sum. `bulk` is what grows with the natural
+            parameters, so that ``bulk - <statistic, natural>`` is exact where the sum
+            would leave nothing but rounding.
+        mean : Tensor of shape (n_members, n_outputs, n_samples)
+            The caller may overwrite it.
+        """
         raise NotImplementedError
 
     def proba(self, natural: Tensor) -> Tensor:
@@ -182,12 +196,11 @@ class Categorical(Family):
             statistic=statistic, scale=statistic.sum(0), normalizer=row_weight
         )
 
-    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean = torch.softmax(natural, dim=1)
         # logsumexp from the largest class, whose probability never underflows: two
         # reductions instead of a second pass of exponentials.
-        log_partition = natural.amax(1) - mean.amax(1).log()
-        return log_partition, mean
+        return natural.amax(1), -mean.amax(1).log(), mean
 
     def proba(self, natural: Tensor) -> Tensor:
         return torch.softmax(natural, dim=-2).transpose(-1, -2)
@@ -280,10 +293,10 @@ class Bernoulli(Family):
             weight = self.weight.to(statistic).expand(len(y))
         return Target(statistic=statistic[None], scale=scale, weight=weight)
 
-    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor]:
-        # Not F.softplus: above its threshold it returns z, off by exp(-20).
-        log_partition = torch.logaddexp(natural, torch.zeros_like(natural))
-        return log_partition.squeeze(1), torch.sigmoid(natural)
+    def moments(self, natural: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logit = natural.squeeze(1)
+        rest = logit.abs().neg().exp().log1p()
+        return logit.clamp_min(0), rest, torch.sigmoid(natural)
 
     def proba(self, natural: Tensor) -> Tensor:
         positive = torch.sigmoid(natural)

@@ -68,6 +68,17 @@ def _mean_natural(natural: Tensor, weight: Tensor) -> Tensor:
     return (natural * share[:, None]).sum(0)
 
 
+def _nll_and_mean(
+    natural: Tensor, family: Family, target: Target
+) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood (n_members, n_samples), and the mean, scaled alike."""
+    bulk, rest, mean = family.moments(natural)
+    if target.scale is not None:
+        bulk, rest = bulk * target.scale, rest * target.scale
+        mean = mean * target.scale
+    return bulk - target.inner(natural) + rest, mean
+
+
 class _JointLoss(torch.autograd.Function):
     """Eq. 4 with the closed-form gradient, computed once, in the forward pass."""
 
@@ -83,27 +94,18 @@ class _JointLoss(torch.autograd.Function):
         n_members = natural.shape[0]
         rows = _row_weights(target, weight, natural)
         by_member = rows.ndim == 2
-        log_partition, mean = family.moments(natural)
+        member_nll, mean = _nll_and_mean(natural, family, target)
         ensemble = _mean_natural(natural, rows)
-        ensemble_log_partition, ensemble_mean = family.moments(ensemble[None])
-        if target.scale is not None:
-            log_partition = log_partition * target.scale
-            ensemble_log_partition = ensemble_log_partition * target.scale
-
-        member_nll = log_partition - target.inner(natural)
-        ensemble_nll = (ensemble_log_partition - target.inner(ensemble[None]))[0]
+        ensemble_nll, ensemble_mean = _nll_and_mean(ensemble[None], family, target)
         ensemble_rows = rows.mean(0) if by_member else rows
         member_losses = (member_nll * rows).sum(1)
-        ensemble_loss = (ensemble_nll * ensemble_rows).sum()
+        ensemble_loss = (ensemble_nll[0] * ensemble_rows).sum()
         loss = lam * ensemble_loss + (1 - lam) * member_losses.mean()
 
         if ctx.needs_input_grad[0]:
             # scale * (lam * mean(zbar) + (1 - lam) * mean(z_j)) - statistic, the shared
             # part first, so that each member costs one pass in place.
-            shared = ensemble_mean[0] * lam
-            if target.scale is not None:
-                shared, mean = shared * target.scale, mean * target.scale
-            shared = target.subtract_from(shared)
+            shared = target.subtract_from(ensemble_mean[0] * lam)
             if by_member:
                 gradient = mean.mul_(1 - lam).add_(shared)
                 gradient.mul_(rows.div(n_members)[:, None, :])

@@ -56,8 +56,8 @@ def vectorize_members(
     Raises
     ------
     ValueError
-        If there are no modules, if they are not of one architecture, or if `method`
-        is unknown or cannot run them.
+        If there are no modules, if they are not of one architecture, if `method` is
+        unknown or cannot run them, or if `example` has no rows.
 
     See Also
     --------
@@ -79,6 +79,11 @@ def vectorize_members(
         raise ValueError(
             f"The 'method' parameter of vectorize_members must be one of {_METHODS}. "
             f"Got {method!r} instead."
+        )
+    if example is not None and not (isinstance(example, Tensor) and len(example)):
+        raise ValueError(
+            "The 'example' parameter of vectorize_members must be a tensor of at least "
+            f"one row or None. Got {example!r} instead."
         )
     check_members(modules)
     if method == "auto":

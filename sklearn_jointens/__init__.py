@@ -1,9 +1,9 @@
-"""Bagging for neural networks with a dial: jointly trained ensembles for scikit-learn.
-"""
+"""Bagging for neural networks with a dial: joint training as scikit-learn has it."""
 
-from sklearn_jointens._classifier import JointEnsembleClassifier, OutOfBagWarning
+from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._members import IdenticalMembersWarning, Vectorization
 from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens._scoring import OutOfBagWarning
 from sklearn_jointens.training import DivergenceError
 
 __version__ = "0.1.0.dev0"

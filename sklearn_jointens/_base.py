@@ -1,4 +1,4 @@
-"""What every joint ensemble shares: training members, going on, leaving some out."""
+"""What every joint ensemble shares: training members, and going on with them."""
 
 import copy
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens._compat import Interval
+from sklearn_jointens._fitted import FittedEnsembleMixin
 from sklearn_jointens._members import (
     Vectorization,
     build_members,
@@ -30,7 +30,7 @@ from sklearn_jointens.training import isolated_random_state, joint_net
 _MAX_SEED = np.iinfo(np.int32).max
 
 
-class BaseJointEnsemble(BaseEstimator):
+class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
     """Members trained as one program, and the fitted state that comes of it.
 
     A subclass validates its data, encodes its targets and calls `_train`.
@@ -148,10 +148,10 @@ class BaseJointEnsemble(BaseEstimator):
                 warn_if_identical(members)
             if history is not None:
                 net.history_ = copy.copy(history)
-            self._set_weights(net, X.shape[0], weight, member_seeds)
+            bags = self._set_weights(net, X.shape[0], weight, member_seeds)
             reseed(_later(training_seed, net))
             self._fit_net(net, X, y, epochs=epochs)
-            self._keep(net, members, X, y)
+            self._keep(net, members, X, y, bags)
 
     def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
         """One more epoch of the net as it stands, its optimizer's state included."""
@@ -160,14 +160,14 @@ class BaseJointEnsemble(BaseEstimator):
         n_epochs = len(self.history_)
         with isolated_random_state(_later(training_seed, net), net.device):
             seeds = member_seeds + n_epochs
-            self._set_weights(net, X.shape[0], weight, seeds)
+            bags = self._set_weights(net, X.shape[0], weight, seeds)
             try:
                 self._fit_net(net, X, y, epochs=1)
             except Exception:
                 del self.history_[n_epochs:]
                 self._assemble()
                 raise
-            self._keep(net, self.estimators_, X, y)
+            self._keep(net, self.estimators_, X, y, bags)
 
     def _joint_net(
         self, prototype: Any, members: list[Any], labels: np.ndarray, example: Any
@@ -189,15 +189,17 @@ class BaseJointEnsemble(BaseEstimator):
         n_samples: int,
         weight: np.ndarray | None,
         member_seeds: np.ndarray,
-    ) -> None:
+    ) -> np.ndarray | None:
+        """Give the net its rows' weights; returns the members' bags, if any."""
         if weight is not None:
             net.valid_weight_ = torch.as_tensor(weight, device=net.device)
         net.weight_ = net.valid_weight_
-        self._bags = None
-        if self.bootstrap:
-            self._bags = _bootstrap_counts(member_seeds, n_samples)
-            bags = torch.as_tensor(self._bags, device=net.device)
-            net.weight_ = bags if weight is None else bags * net.valid_weight_
+        if not self.bootstrap:
+            return None
+        bags = _bootstrap_counts(member_seeds, n_samples)
+        counts = torch.as_tensor(bags, device=net.device)
+        net.weight_ = counts if weight is None else counts * net.valid_weight_
+        return bags
 
     def _fit_net(self, net: Any, X: Any, y: np.ndarray, **params: Any) -> None:
         try:
@@ -208,7 +210,14 @@ class BaseJointEnsemble(BaseEstimator):
                 f"batch_size={net.batch_size}. Lower one of them, or use device='cpu'."
             ) from error
 
-    def _keep(self, net: Any, members: list[Any], X: Any, y: np.ndarray) -> None:
+    def _keep(
+        self,
+        net: Any,
+        members: list[Any],
+        X: Any,
+        y: np.ndarray,
+        bags: np.ndarray | None,
+    ) -> None:
         """Hand the weights back to the members, and set the fitted attributes."""
         vectorized = net.vectorized_[0]
         split_members(vectorized, into=[_plain_module(m.module_) for m in members])
@@ -220,105 +229,14 @@ class BaseJointEnsemble(BaseEstimator):
         self.vectorization_ = Vectorization(
             vectorized.method, vectorized.reason, vectorized.max_error
         )
-        self._score_after_training(net, X, y)
+        self._score_members_after_training(net, X, y, bags)
         for name in ("weight_", "valid_weight_", "scored_"):
             net.__dict__.pop(name, None)
-        self._bags = None
 
-    def _score_after_training(self, net: Any, X: Any, y: np.ndarray) -> None:
-        raise NotImplementedError
-
-    # -- the fitted state ------------------------------------------------------------
-
-    def _assemble(self, prototype_device: Any = None) -> None:
-        """Make `net_` of `estimators_`, as after unpickling or leaving some out."""
-        members = self.estimators_
-        net = members[0]
-        if prototype_device is not None and prototype_device != net.device:
-            for member in members:
-                member.device = prototype_device
-                member.module_.to(prototype_device)
-                member.criterion_.to(prototype_device)
-        prototype = clone(
-            mlp_classifier() if self.estimator is None else self.estimator
-        )
-        prototype.set_params(device=net.device)
-        with isolated_random_state(0, net.device):
-            self.net_ = joint_net(
-                prototype,
-                vectorize(members, None, method=self.vectorization_.method),
-                family_of(net.criterion_),
-                float(self.lam),
-                net.labels_,
-                verbose=int(self.verbose),
-            )
-        self.net_.history_ = self.history_
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__().copy()
-        if "net_" in state:
-            # The members hold the weights; batches of the history are debris.
-            del state["net_"]
-            state["history_"] = _without_batches(state["history_"])
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if "estimators_" in state:
-            device = self.device
-            if device is None and self.estimator is not None:
-                device = self.estimator.device
-            device = "auto" if device is None else device
-            if str(device).startswith(("auto", "cuda")):
-                has_cuda = torch.cuda.is_available()
-                device = ("cuda" if device == "auto" else device) if has_cuda else "cpu"
-            self._assemble(device)
-
-    def _members_at(self, members: Any) -> np.ndarray:
-        """Indices of `members`, given as indices or as a mask."""
-        n_members = len(self.estimators_)
-        owner = type(self).__name__
-        asked = np.asarray(members)
-        if asked.ndim != 1 or (asked.size and asked.dtype.kind not in "iub"):
-            raise ValueError(
-                f"The 'members' parameter of {owner} must be a 1-D sequence of member "
-                f"indices or a boolean mask. Got {members!r} instead."
-            )
-        if asked.dtype == bool:
-            if len(asked) != n_members:
-                raise ValueError(
-                    f"The 'members' parameter of {owner} must have one entry for each "
-                    f"of the {n_members} members when it is a mask. Got {len(asked)} "
-                    "instead."
-                )
-            return np.flatnonzero(asked)
-        unknown = [int(j) for j in asked if not -n_members <= j < n_members]
-        if unknown:
-            raise ValueError(
-                f"The 'members' parameter of {owner} must hold indices of the "
-                f"{n_members} members, 0 to {n_members - 1}. Got {unknown} instead."
-            )
-        return np.unique(asked.astype(int) % n_members)
-
-    def _without(self, dropped: np.ndarray) -> Any:
-        """A fitted copy without the members at `dropped`."""
-        check_is_fitted(self)
-        kept = np.setdiff1d(np.arange(len(self.estimators_)), dropped)
-        if len(kept) == 0:
-            raise ValueError(
-                f"The 'members' parameter of {type(self).__name__} must leave at least "
-                f"one of the {len(self.estimators_)} members. Got all of them instead."
-            )
-        smaller = type(self)(**self.get_params(deep=False))
-        state = self.__getstate__()
-        state["n_estimators"] = len(kept)
-        state["history_"] = copy.copy(self.history_)
-        state["estimators_"] = [copy.deepcopy(self.estimators_[j]) for j in kept]
-        vars(smaller).update(state)
-        smaller._assemble()
-        return smaller._restrict_to(kept)
-
-    def _restrict_to(self, kept: np.ndarray) -> Any:
+    def _score_members_after_training(
+        self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None
+    ) -> None:
+        """Set `member_scores_` and, if asked for, the out-of-bag score."""
         raise NotImplementedError
 
 
@@ -329,13 +247,6 @@ def _later(seed: int, net: Any) -> int:
 
 def _plain_module(module: torch.nn.Module) -> torch.nn.Module:
     return getattr(module, "_orig_mod", module)
-
-
-def _without_batches(history: Any) -> Any:
-    light = type(history)()
-    for row in history:
-        light.append({**row, "batches": []})
-    return light
 
 
 def _bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:

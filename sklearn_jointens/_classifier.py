@@ -1,22 +1,23 @@
 """`JointEnsembleClassifier`: bagging for neural networks with a dial."""
 
-import os
-import warnings
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score, check_scoring
-from sklearn.utils import column_or_1d, compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sklearn_jointens import _persistence
 from sklearn_jointens._base import BaseJointEnsemble
-from sklearn_jointens._compat import StrOptions, _check_sample_weight, _fit_context
+from sklearn_jointens._checks import (
+    check_labels,
+    check_partial_fit_classes,
+    check_weight,
+    check_weighted_classes,
+    check_X,
+    check_X_y,
+)
+from sklearn_jointens._compat import StrOptions, _fit_context
+from sklearn_jointens._scoring import member_accuracies, out_of_bag, out_of_bag_score
 
 
 class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
@@ -161,7 +162,9 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     # -- fitting ---------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "JointEnsembleClassifier":
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None
+    ) -> "JointEnsembleClassifier":
         """Train all members.
 
         Parameters
@@ -194,11 +197,11 @@ shape (n_samples, ...)
             self._check_n_estimators_when_going_on()
         prototype = self._resolve_prototype()
         with self._all_or_nothing():
-            X, y = self._check_X_y(X, y, reset=not going_on)
+            X, y = check_X_y(self, X, y, reset=not going_on)
             labels = self.classes_ if going_on else np.unique(y)
-            self._check_labels(y, labels)
-            weight = self._check_weight(sample_weight, X, y)
-            self._check_seen_classes(y, weight)
+            check_labels(self, y, labels)
+            weight = check_weight(self, sample_weight, X, y)
+            check_weighted_classes(self, y, weight)
             self._train(
                 prototype,
                 X,
@@ -234,11 +237,11 @@ shape (n_samples, ...)
         """
         first = not hasattr(self, "estimators_")
         prototype = self._resolve_prototype()
-        classes = self._check_classes(classes, first)
+        classes = check_partial_fit_classes(self, classes)
         with self._all_or_nothing():
-            X, y = self._check_X_y(X, y, reset=first)
-            self._check_labels(y, classes)
-            weight = self._check_weight(sample_weight, X, y)
+            X, y = check_X_y(self, X, y, reset=first)
+            check_labels(self, y, classes)
+            weight = check_weight(self, sample_weight, X, y)
             if first:
                 self._train(prototype, X, y, classes, weight, members=[], epochs=1)
             else:
@@ -246,147 +249,19 @@ shape (n_samples, ...)
             self.classes_ = classes
         return self
 
-    def _check_classes(self, classes: Any, first: bool) -> np.ndarray:
-        """All labels there will be, of the first call of `partial_fit` or this one."""
-        if classes is None and first:
-            raise ValueError(
-                "The 'classes' parameter of JointEnsembleClassifier.partial_fit must "
-                "hold all labels in the first call. Got None instead."
-            )
-        if classes is None:
-            return self.classes_
-        classes = np.unique(_as_numpy(classes))
-        if not first and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                "The 'classes' parameter of JointEnsembleClassifier.partial_fit must "
-                f"be as in the first call, {self.classes_.tolist()}. "
-                f"Got {classes.tolist()} instead."
-            )
-        return classes
-
-    def _check_X_y(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is "
-                "None."
-            )
-        X, y = validate_data(
-            self,
-            _as_numpy(X),
-            _as_numpy(y),
-            reset=reset,
-            **_INPUT_CHECKS,
-        )
-        self._check_row_shape(X, reset)
-        check_classification_targets(y)
-        return X, column_or_1d(y, warn=False)
-
-    def _check_X(self, X: Any) -> Any:
-        check_is_fitted(self)
-        X = validate_data(self, _as_numpy(X), reset=False, **_INPUT_CHECKS)
-        self._check_row_shape(X, reset=False)
-        return X
-
-    def _check_row_shape(self, X: Any, reset: bool) -> None:
-        if reset:
-            self._row_shape = X.shape[1:]
-        elif X.shape[1:] != self._row_shape:
-            raise ValueError(
-                f"X has rows of shape {X.shape[1:]}, but {type(self).__name__} is "
-                f"expecting rows of shape {self._row_shape}."
-            )
-
-    def _check_labels(self, y: np.ndarray, labels: np.ndarray) -> None:
-        if len(labels) < 2:
-            raise ValueError(
-                "The 'y' parameter of JointEnsembleClassifier must hold at least 2 "
-                f"classes. Got {len(labels)} class instead: {labels.tolist()}."
-            )
-        unknown = np.setdiff1d(y, labels)
-        if len(unknown):
-            raise ValueError(
-                "The 'y' parameter of JointEnsembleClassifier must hold the classes "
-                f"{labels.tolist()}. Got {unknown.tolist()} besides."
-            )
-
-    def _check_seen_classes(self, y: np.ndarray, weight: np.ndarray | None) -> None:
-        if weight is not None:
-            seen = np.unique(y[weight > 0])
-            if len(seen) < 2:
-                raise ValueError(
-                    "The 'sample_weight' and 'class_weight' parameters of "
-                    "JointEnsembleClassifier must leave rows of at least 2 classes "
-                    f"with a weight above 0. Got {len(seen)} class instead: "
-                    f"{seen.tolist()}."
-                )
-
-    def _check_weight(
-        self, sample_weight: Any, X: Any, y: np.ndarray
-    ) -> np.ndarray | None:
-        """Row weights of `sample_weight` and `class_weight`; None where all are 1."""
-        weight = None
-        if sample_weight is not None:
-            weight = _check_sample_weight(
-                _as_numpy(sample_weight),
-                X,
-                dtype=np.float64,
-                ensure_non_negative=True,
-                allow_all_zero_weights=False,
-            )
-        if self.class_weight is not None:
-            by_class = compute_sample_weight(self.class_weight, y)
-            weight = by_class if weight is None else weight * by_class
-        return weight
-
-    def _score_after_training(self, net: Any, X: Any, y: np.ndarray) -> None:
-        """Members' own scores, and the out-of-bag score of the ensemble."""
-        if self._bags is None:
+    def _score_members_after_training(
+        self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None
+    ) -> None:
+        if bags is None:
             data = getattr(net, "scored_", None)
             data = net.get_dataset(X, y) if data is None else data
-            self.member_scores_ = self._member_accuracies(data)
+            self.member_scores_ = member_accuracies(net, data)
             return
         encoded = np.searchsorted(net.labels_, y)
-        hits = np.zeros(len(self._bags))
-        proba = np.full((X.shape[0], len(net.labels_)), np.nan)
-        start = 0
-        for natural, _ in net.natural_iter(X):
-            rows = slice(start, start + natural.shape[2])
-            start = rows.stop
-            out = torch.as_tensor(self._bags[:, rows] == 0, device=natural.device)
-            target = torch.as_tensor(encoded[rows], device=natural.device)
-            correct = net.family_.is_correct(natural, target) & out
-            hits += correct.sum(1).cpu().numpy()
-            voters = out.sum(0)
-            mean = (natural * out[:, None, :]).sum(0) / voters
-            proba[rows] = net.family_.proba(mean).cpu().numpy()
-        n_out = (self._bags == 0).sum(1)
-        self.member_scores_ = np.divide(
-            hits, n_out, out=np.full(len(hits), np.nan), where=n_out > 0
-        )
+        self.member_scores_, proba = out_of_bag(net, X, encoded, bags)
         if self.oob_score:
-            self._keep_oob(proba, y, net.labels_)
-
-    def _keep_oob(self, proba: np.ndarray, y: np.ndarray, labels: np.ndarray) -> None:
-        known = ~np.isnan(proba).any(axis=1)
-        if not known.all():
-            warnings.warn(
-                f"{(~known).sum()} rows are in the bag of every member and have no "
-                "out-of-bag prediction. Raise 'n_estimators'.",
-                OutOfBagWarning,
-                stacklevel=6,
-            )
-        metric = self.oob_score if callable(self.oob_score) else accuracy_score
-        predicted = labels[proba[known].argmax(axis=1)]
-        self.oob_decision_function_ = proba
-        self.oob_score_ = float(metric(y[known], predicted)) if known.any() else np.nan
-
-    def _member_accuracies(self, data: Any) -> np.ndarray:
-        """Accuracy of each member on a data set of the net's."""
-        hits, n_rows = 0, 0
-        for natural, y in self.net_.natural_iter(data):
-            hits = hits + self.net_.family_.is_correct(natural, y).sum(1)
-            n_rows += natural.shape[2]
-        return torch.as_tensor(hits).cpu().numpy() / n_rows
+            self.oob_decision_function_ = proba
+            self.oob_score_ = out_of_bag_score(self.oob_score, y, proba, net.labels_)
 
     # -- predicting ------------------------------------------------------------------
 
@@ -405,7 +280,7 @@ shape (n_samples, ...)
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        X = self._check_X(X)
+        X = check_X(self, X)
         if members is not None:
             members = self._members_at(members)
             if len(members) == 0:
@@ -465,166 +340,17 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_estimators, n_samples, n_classes)
         """
-        X = self._check_X(X)
+        X = check_X(self, X)
         proba = self.net_.family_.proba
         chunks = (proba(natural) for natural, _ in self.net_.natural_iter(X))
         shape = (len(self.estimators_), X.shape[0], len(self.classes_))
         return _gather(chunks, shape, axis=1)
-
-    def score_members(self, X: Any, y: Any, scoring: Any = None) -> np.ndarray:
-        """Each member's own score.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, ...)
-        y : array-like of shape (n_samples,)
-            Labels.
-        scoring : str, callable or None, default=None
-            A scorer as scikit-learn knows them; ``None`` is accuracy.
-
-        Returns
-        -------
-        ndarray of shape (n_estimators,)
-        """
-        X = self._check_X(X)
-        y = column_or_1d(_as_numpy(y))
-        if scoring is None:
-            self._check_labels(y, self.classes_)
-            return self._member_accuracies(self.net_.get_dataset(X, y))
-        scorer = check_scoring(self.estimators_[0], scoring=scoring)
-        return np.array([scorer(member, X, y) for member in self.estimators_])
-
-    def drop_members(
-        self,
-        members: Any = None,
-        *,
-        n_weakest: int | None = None,
-        X: Any = None,
-        y: Any = None,
-        scoring: Any = None,
-    ) -> "JointEnsembleClassifier":
-        """A fitted ensemble without some of the members.
-
-        Parameters
-        ----------
-        members : array-like of int or bool, default=None
-            Indices or mask of the members to drop.
-        n_weakest : int, default=None
-            Instead of `members`: drop this many, those that score lowest on X and y.
-        X : array-like or sparse matrix of shape (n_samples, ...), default=None
-            Validation data for `n_weakest`.
-        y : array-like of shape (n_samples,), default=None
-            Its labels.
-        scoring : str, callable or None, default=None
-            As in `score_members`.
-
-        Returns
-        -------
-        JointEnsembleClassifier
-            A new ensemble; this one is as it was.
-
-        Raises
-        ------
-        ValueError
-            When a member is unknown, or none would be left.
-        """
-        check_is_fitted(self)
-        if (members is None) == (n_weakest is None):
-            raise ValueError(
-                "Exactly one of the 'members' and 'n_weakest' parameters of "
-                "drop_members must be given. Got "
-                f"members={members!r} and n_weakest={n_weakest!r} instead."
-            )
-        if n_weakest is not None:
-            n_members = len(self.estimators_)
-            if not isinstance(n_weakest, Integral) or not 0 <= n_weakest < n_members:
-                raise ValueError(
-                    "The 'n_weakest' parameter of drop_members must be an int in the "
-                    f"range [0, {n_members - 1}]. Got {n_weakest!r} instead."
-                )
-            if X is None or y is None:
-                raise ValueError(
-                    "The 'X' and 'y' parameters of drop_members must be given with "
-                    "'n_weakest'. Got None instead."
-                )
-            scores = self.score_members(X, y, scoring)
-            members = np.argsort(scores, kind="stable")[:n_weakest]
-        return self._without(self._members_at(members))
-
-    def _restrict_to(self, kept: np.ndarray) -> "JointEnsembleClassifier":
-        self.member_scores_ = self.member_scores_[kept]
-        for name in ("oob_score_", "oob_decision_function_"):
-            vars(self).pop(name, None)  # of the whole ensemble
-        return self
-
-    # -- keeping ---------------------------------------------------------------------
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted ensemble to a file that holds no code.
-
-        Weights are kept as safetensors, everything else as JSON in the same file.
-
-        Parameters
-        ----------
-        path : str or path-like
-            An existing file is replaced.
-
-        Raises
-        ------
-        TypeError
-            When a label or parameter has no plain JSON form.
-        """
-        check_is_fitted(self)
-        _persistence.save(self, path)
-
-    @classmethod
-    def load(
-        cls, path: str | os.PathLike[str], estimator: Any = None
-    ) -> "JointEnsembleClassifier":
-        """Read an ensemble that `save` has written.
-
-        Parameters
-        ----------
-        path : str or path-like
-        estimator : skorch classifier, default=None
-            The prototype that was fitted; needed unless it was the default member or
-            made by :func:`mlp_classifier`, because a file without code cannot hold it.
-
-        Returns
-        -------
-        JointEnsembleClassifier
-
-        Raises
-        ------
-        ValueError
-            When the file is truncated, of another kind, or does not fit `estimator`.
-        """
-        return _persistence.load(cls, path, estimator)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = True
         return tags
-
-
-class OutOfBagWarning(UserWarning):
-    """Some rows have no out-of-bag prediction."""
-
-
-_INPUT_CHECKS: dict[str, Any] = {
-    "accept_sparse": "csr",
-    "dtype": "numeric",
-    "allow_nd": True,
-}
-
-
-def _as_numpy(data: Any) -> Any:
-    """A torch tensor as an array; anything else as it is."""
-    if not isinstance(data, torch.Tensor):
-        return data
-    data = data.detach().cpu()
-    return (data.float() if data.dtype == torch.bfloat16 else data).numpy()
 
 
 def _gather(chunks: Iterator[torch.Tensor], shape: tuple, axis: int) -> np.ndarray:

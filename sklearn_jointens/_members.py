@@ -10,10 +10,9 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
-from sklearn_jointens.losses import Family, family_of
+from sklearn_jointens.losses import Family
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.training import (
-    JointNet,
     MemberNet,
     derived_net,
     resolve_device,
@@ -77,8 +76,10 @@ def check_prototype(prototype: Any, owner: str) -> None:
     """
     kinds = NeuralNetClassifier | NeuralNetBinaryClassifier
     if not isinstance(prototype, kinds):
-        got = f"the class {prototype.__name__}" if isinstance(prototype, type) else (
-            f"an instance of {type(prototype).__name__}"
+        got = (
+            f"the class {prototype.__name__}"
+            if isinstance(prototype, type)
+            else (f"an instance of {type(prototype).__name__}")
         )
         raise TypeError(
             f"The 'estimator' parameter of {owner} must be None or an instance of "
@@ -230,9 +231,7 @@ def vectorize(
     vectorized = vectorize_members(modules, method="loop", example=example)
     name = getattr(optimizer, "__name__", repr(optimizer))
     vectorized.reason = (
-        f"loop: {name} may mix the entries of a tensor, so that members keep tensors of "
-        "their own"
+        f"loop: {name} may mix the entries of a tensor, so that members keep tensors "
+        "of their own"
     )
     return vectorized
-
-

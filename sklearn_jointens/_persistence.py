@@ -80,8 +80,7 @@ def _labels(state: dict[str, Any]) -> np.ndarray:
 
 
 def _plain_prototype(prototype: Any) -> dict[str, Any] | None:
-    """A prototype made of known parts as JSON, or None: `load` then has to be given it.
-    """
+    """A prototype of known parts as JSON; None when `load` has to be given it."""
     if type(prototype) is not MemberNetClassifier:
         return None
     default = mlp_classifier().get_params(deep=False)
@@ -102,7 +101,9 @@ def _plain_prototype(prototype: Any) -> dict[str, Any] | None:
 
 def _prototype(state: dict[str, Any]) -> Any:
     params = {
-        name: _KNOWN_PARTS[entry["part"]] if "part" in entry else _unplain(entry["value"])
+        name: _KNOWN_PARTS[entry["part"]]
+        if "part" in entry
+        else _unplain(entry["value"])
         for name, entry in state.items()
     }
     return mlp_classifier().set_params(**params)
@@ -175,7 +176,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]
                     f"{name!r} is of version {metadata.get('version')!r}; this "
                     f"sklearn_jointens reads version {_VERSION}."
                 )
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return json.loads(metadata["state"]), tensors
     except (SafetensorError, json.JSONDecodeError, KeyError) as error:
         raise ValueError(

@@ -8,8 +8,10 @@ from sklearn_jointens.training._joint_net import (
 from sklearn_jointens.training._member_net import (
     MemberNet,
     MemberNetClassifier,
+    copied_net,
     derived_net,
     resolve_device,
+    unfitted_net,
 )
 from sklearn_jointens.training._random import isolated_random_state
 
@@ -18,8 +20,10 @@ __all__ = [
     "JointNet",
     "MemberNet",
     "MemberNetClassifier",
+    "copied_net",
     "derived_net",
     "isolated_random_state",
     "joint_net",
     "resolve_device",
+    "unfitted_net",
 ]

@@ -122,9 +122,7 @@ class ArrayDataset(Dataset):
             X = as_tensor(X)
             if not mapped:
                 X = X.to(dtype).contiguous()
-        if isinstance(X, Tensor) and _fits(
-            X.numel() * dtype.itemsize, self.device
-        ):
+        if isinstance(X, Tensor) and _fits(X.numel() * dtype.itemsize, self.device):
             X = X.to(self.device)
         super().__init__(X, None if y is None else y.to(self.device))
 

@@ -15,7 +15,9 @@ class FitProgress(Callback):
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         self.bar_ = None
 
-    def on_epoch_begin(self, net: Any, dataset_train: Any = None, **kwargs: Any) -> None:
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, **kwargs: Any
+    ) -> None:
         if self.bar_ is None:
             batches = len(net.get_iterator(dataset_train, training=True))
             self.bar_ = tqdm(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from skorch import NeuralNet, NeuralNetBinaryClassifier
 from skorch.callbacks import PrintLog
 from skorch.dataset import Dataset, get_len, unpack_data

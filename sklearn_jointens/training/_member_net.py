@@ -24,6 +24,7 @@ from sklearn_jointens.training._batches import (
     ArrayDataset,
     BatchSlicer,
     WeightedLoader,
+    unwrap_subset,
 )
 
 # Constructor arguments of a module that are filled in from the data.
@@ -103,11 +104,18 @@ class MemberNet:
     is_training_: bool = False
 
     # What only training needs does not travel with a pickle.
-    transient_names: tuple[str, ...] = ("optimizer_", "weight_", "valid_weight_")
+    transient_names: tuple[str, ...] = (
+        "optimizer_",
+        "weight_",
+        "valid_weight_",
+        "weighted_",
+    )
 
-    # Weights of the rows of the data in a fit under way, see JointNet.
+    # Of a fit under way: weights of the rows, see JointNet, and the data set that they
+    # belong to.
     weight_: Tensor | None = None
     valid_weight_: Tensor | None = None
+    weighted_: Any = None
 
     def initialize(self) -> Any:
         self.device = resolve_device(self.device)
@@ -136,9 +144,9 @@ class MemberNet:
 
     @property
     def classes_(self) -> np.ndarray:
-        if self.labels_ is not None:
-            return self.labels_
-        return super().classes_  # type: ignore[misc]
+        if self.labels_ is None:
+            return super().classes_  # type: ignore[misc]
+        return np.arange(len(self.labels_)) if self.is_training_ else self.labels_
 
     # -- data ------------------------------------------------------------------------
 
@@ -156,13 +164,18 @@ class MemberNet:
         y = None if y is None else torch.as_tensor(y)
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 
+    def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
+        train, valid = super().get_split_datasets(X, y, **params)  # type: ignore[misc]
+        self.weighted_, _ = unwrap_subset(train)
+        return train, valid
+
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         name = "iterator_train" if training else "iterator_valid"
         options = self.get_params_for(name)
-        weight = self.weight_ if training else self.valid_weight_
-        base = dataset
-        while isinstance(base, torch.utils.data.Subset):
-            base = base.dataset
+        base, _ = unwrap_subset(dataset)
+        weight = None
+        if base is self.weighted_:
+            weight = self.weight_ if training else self.valid_weight_
         if (
             getattr(self, name) is DataLoader
             and isinstance(base, ArrayDataset)
@@ -182,6 +195,13 @@ class MemberNet:
             )
         return WeightedLoader(build, dataset, weight)
 
+    def move_to(self, device: Any) -> "MemberNet":
+        """Predict on `device` from now on."""
+        self.device = device
+        self.module_.to(device)
+        self.criterion_.to(device)
+        return self
+
     # -- training alone and predicting -----------------------------------------------
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> Any:
@@ -192,7 +212,7 @@ class MemberNet:
         return super().fit(X, y, **fit_params)  # type: ignore[misc]
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
-        # While it trains, callbacks compare predictions with encoded targets.
+        # While it trains, callbacks compare with encoded targets.
         self.is_training_ = True
         try:
             return super().fit_loop(X, y, epochs=epochs, **params)  # type: ignore[misc]
@@ -265,6 +285,29 @@ class MemberNetClassifier(MemberNet, NeuralNetClassifier):
     """
 
 
+def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
+    """scikit-learn's ``clone``, which shares what cannot be copied.
+
+    Parameters
+    ----------
+    prototype : skorch net
+        Some callbacks, such as ``TensorBoard`` with its open file, cannot be copied.
+    cls : type, default=None
+        Of the new net; ``None`` is the prototype's own class.
+
+    Returns
+    -------
+    skorch net
+    """
+    params = {}
+    for name, value in prototype.get_params(deep=False).items():
+        try:
+            params[name] = clone(value, safe=False)
+        except TypeError:
+            params[name] = value
+    return (type(prototype) if cls is None else cls)(**params)
+
+
 def derived_net(prototype: Any, mixin: type = MemberNet) -> Any:
     """An unfitted copy of a skorch prototype, of its own class and a mixin.
 
@@ -277,12 +320,24 @@ def derived_net(prototype: Any, mixin: type = MemberNet) -> Any:
     -------
     skorch net
     """
-    cls = derive_class(mixin, type(prototype))
-    params = {
-        name: clone(value, safe=False)
-        for name, value in prototype.get_params(deep=False).items()
-    }
-    net = cls(**params)
+    net = unfitted_net(prototype, derive_class(mixin, type(prototype)))
     net.set_params(device=resolve_device(net.device))
     return net
 
+
+def copied_net(net: Any) -> Any:
+    """A copy of a fitted member, with weights of its own on the same device.
+
+    Callbacks are shared: they matter to a member only when it is trained alone, and
+    some cannot be copied.
+
+    Parameters
+    ----------
+    net : MemberNet
+
+    Returns
+    -------
+    MemberNet
+    """
+    shared = {id(part): part for part in (net.callbacks, net.callbacks_)}
+    return copy.deepcopy(net, shared).move_to(net.device)

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-
-# The generators belong to the whole process: fits in several threads take turns, or each
-# would draw from, and put back, the state of another.
+# The generators belong to the whole process: fits in several threads take turns, or
+# each would draw from, and put back, the state of another.
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -39,7 +38,9 @@ def isolated_random_state(
     device = torch.device(device)
     devices = []
     if device.type == "cuda":
-        devices = [torch.cuda.current_device() if device.index is None else device.index]
+        devices = [
+            torch.cuda.current_device() if device.index is None else device.index
+        ]
 
     def reseed(seed: int) -> None:
         random.seed(seed)

@@ -1,0 +1,248 @@
+"""A fitted ensemble: its members, some of them, and how it is kept."""
+
+import copy
+import os
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_jointens import _persistence
+from sklearn_jointens._checks import as_numpy, check_labels, check_X
+from sklearn_jointens._members import vectorize
+from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens._scoring import member_accuracies
+from sklearn_jointens.losses import family_of
+from sklearn_jointens.training import isolated_random_state, joint_net
+
+
+class FittedEnsembleMixin:
+    """What can be done with an ensemble once it is fitted.
+
+    `estimators_` holds the weights; `net_`, which predicts with all members at once,
+    can be made of them at any time.
+    """
+
+    def score_members(self, X: Any, y: Any, scoring: Any = None) -> np.ndarray:
+        """Each member's own score.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+        y : array-like of shape (n_samples,)
+            Labels.
+        scoring : str, callable or None, default=None
+            A scorer as scikit-learn knows them; ``None`` is accuracy.
+
+        Returns
+        -------
+        ndarray of shape (n_estimators,)
+        """
+        X = check_X(self, X)
+        y = column_or_1d(as_numpy(y))
+        if scoring is None:
+            check_labels(self, y, self.classes_)
+            return member_accuracies(self.net_, self.net_.get_dataset(X, y))
+        scorer = check_scoring(self.estimators_[0], scoring=scoring)
+        return np.array([scorer(member, X, y) for member in self.estimators_])
+
+    def drop_members(
+        self,
+        members: Any = None,
+        *,
+        n_weakest: int | None = None,
+        X: Any = None,
+        y: Any = None,
+        scoring: Any = None,
+    ) -> Any:
+        """A fitted ensemble without some of the members.
+
+        Parameters
+        ----------
+        members : array-like of int or bool, default=None
+            Indices or mask of the members to drop.
+        n_weakest : int, default=None
+            Instead of `members`: drop this many, those that score lowest on X and y.
+        X : array-like or sparse matrix of shape (n_samples, ...), default=None
+            Validation data for `n_weakest`.
+        y : array-like of shape (n_samples,), default=None
+            Its labels.
+        scoring : str, callable or None, default=None
+            As in `score_members`.
+
+        Returns
+        -------
+        object
+            A new ensemble; this one is as it was.
+
+        Raises
+        ------
+        ValueError
+            When a member is unknown, or none would be left.
+        """
+        check_is_fitted(self)
+        if (members is None) == (n_weakest is None):
+            raise ValueError(
+                "Exactly one of the 'members' and 'n_weakest' parameters of "
+                "drop_members must be given. Got "
+                f"members={members!r} and n_weakest={n_weakest!r} instead."
+            )
+        if n_weakest is not None:
+            n_members = len(self.estimators_)
+            if not isinstance(n_weakest, Integral) or not 0 <= n_weakest < n_members:
+                raise ValueError(
+                    "The 'n_weakest' parameter of drop_members must be an int in the "
+                    f"range [0, {n_members - 1}]. Got {n_weakest!r} instead."
+                )
+            if X is None or y is None:
+                raise ValueError(
+                    "The 'X' and 'y' parameters of drop_members must be given with "
+                    "'n_weakest'. Got None instead."
+                )
+            scores = self.score_members(X, y, scoring)
+            members = np.argsort(scores, kind="stable")[:n_weakest]
+        return self._without(self._members_at(members))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted ensemble to a file that holds no code.
+
+        Weights are kept as safetensors, everything else as JSON in the same file.
+
+        Parameters
+        ----------
+        path : str or path-like
+            An existing file is replaced.
+
+        Raises
+        ------
+        TypeError
+            When a label or parameter has no plain JSON form.
+        """
+        check_is_fitted(self)
+        _persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], estimator: Any = None) -> Any:
+        """Read an ensemble that `save` has written.
+
+        Parameters
+        ----------
+        path : str or path-like
+        estimator : skorch classifier, default=None
+            The prototype that was fitted; needed unless it was the default member or
+            made by :func:`mlp_classifier`, because a file without code cannot hold it.
+
+        Returns
+        -------
+        object
+            The fitted ensemble.
+
+        Raises
+        ------
+        ValueError
+            When the file is truncated, of another kind, or does not fit `estimator`.
+        """
+        return _persistence.load(cls, path, estimator)
+
+    def _assemble(self, prototype_device: Any = None) -> None:
+        """Make `net_` of `estimators_`, as after unpickling or leaving some out."""
+        members = self.estimators_
+        net = members[0]
+        if prototype_device is not None and prototype_device != net.device:
+            for member in members:
+                member.device = prototype_device
+                member.module_.to(prototype_device)
+                member.criterion_.to(prototype_device)
+        prototype = clone(
+            mlp_classifier() if self.estimator is None else self.estimator
+        )
+        prototype.set_params(device=net.device)
+        with isolated_random_state(0, net.device):
+            self.net_ = joint_net(
+                prototype,
+                vectorize(members, None, method=self.vectorization_.method),
+                family_of(net.criterion_),
+                float(self.lam),
+                net.labels_,
+                verbose=int(self.verbose),
+            )
+        self.net_.history_ = self.history_
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__().copy()
+        if "net_" in state:
+            # The members hold the weights; batches of the history are debris.
+            del state["net_"]
+            state["history_"] = _without_batches(state["history_"])
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "estimators_" in state:
+            device = self.device
+            if device is None and self.estimator is not None:
+                device = self.estimator.device
+            device = "auto" if device is None else device
+            if str(device).startswith(("auto", "cuda")):
+                has_cuda = torch.cuda.is_available()
+                device = ("cuda" if device == "auto" else device) if has_cuda else "cpu"
+            self._assemble(device)
+
+    def _members_at(self, members: Any) -> np.ndarray:
+        """Indices of `members`, given as indices or as a mask."""
+        n_members = len(self.estimators_)
+        owner = type(self).__name__
+        asked = np.asarray(members)
+        if asked.ndim != 1 or (asked.size and asked.dtype.kind not in "iub"):
+            raise ValueError(
+                f"The 'members' parameter of {owner} must be a 1-D sequence of member "
+                f"indices or a boolean mask. Got {members!r} instead."
+            )
+        if asked.dtype == bool:
+            if len(asked) != n_members:
+                raise ValueError(
+                    f"The 'members' parameter of {owner} must have one entry for each "
+                    f"of the {n_members} members when it is a mask. Got {len(asked)} "
+                    "instead."
+                )
+            return np.flatnonzero(asked)
+        unknown = [int(j) for j in asked if not -n_members <= j < n_members]
+        if unknown:
+            raise ValueError(
+                f"The 'members' parameter of {owner} must hold indices of the "
+                f"{n_members} members, 0 to {n_members - 1}. Got {unknown} instead."
+            )
+        return np.unique(asked.astype(int) % n_members)
+
+    def _without(self, dropped: np.ndarray) -> Any:
+        """A fitted copy without the members at `dropped`."""
+        check_is_fitted(self)
+        kept = np.setdiff1d(np.arange(len(self.estimators_)), dropped)
+        if len(kept) == 0:
+            raise ValueError(
+                f"The 'members' parameter of {type(self).__name__} must leave at least "
+                f"one of the {len(self.estimators_)} members. Got all of them instead."
+            )
+        smaller = type(self)(**self.get_params(deep=False))
+        state = self.__getstate__()
+        state["n_estimators"] = len(kept)
+        state["history_"] = copy.copy(self.history_)
+        state["estimators_"] = [copy.deepcopy(self.estimators_[j]) for j in kept]
+        for name in ("oob_score_", "oob_decision_function_"):
+            state.pop(name, None)  # of the whole ensemble
+        vars(smaller).update(state)
+        smaller._assemble()
+        smaller.member_scores_ = self.member_scores_[kept]
+        return smaller
+
+
+def _without_batches(history: Any) -> Any:
+    light = type(history)()
+    for row in history:
+        light.append({**row, "batches": []})
+    return light

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_jointens._compat import Interval
@@ -25,7 +25,12 @@ from sklearn_jointens._members import (
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import split_members
-from sklearn_jointens.training import isolated_random_state, joint_net
+from sklearn_jointens.training import (
+    copied_net,
+    isolated_random_state,
+    joint_net,
+    unfitted_net,
+)
 
 _MAX_SEED = np.iinfo(np.int32).max
 
@@ -55,7 +60,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         owner = type(self).__name__
         check_prototype(prototype, owner)
         device = prototype.device if self.device is None else self.device
-        prototype = clone(prototype)
+        prototype = unfitted_net(prototype)
         prototype.set_params(device=check_device(device, owner))
         if self.oob_score and not self.bootstrap:
             raise ValueError(
@@ -134,7 +139,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         training_seed, member_seeds = self._seeds()
         with isolated_random_state(training_seed, prototype.device) as reseed:
             # Copies, so that a fit that fails leaves an earlier one as it was.
-            members = [copy.deepcopy(member) for member in members]
+            members = [copied_net(member) for member in members]
             members += build_members(
                 prototype,
                 X,
@@ -230,7 +235,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             vectorized.method, vectorized.reason, vectorized.max_error
         )
         self._score_members_after_training(net, X, y, bags)
-        for name in ("weight_", "valid_weight_", "scored_"):
+        for name in ("weight_", "valid_weight_", "weighted_", "scored_"):
             net.__dict__.pop(name, None)
 
     def _score_members_after_training(

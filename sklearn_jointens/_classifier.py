@@ -244,9 +244,9 @@ shape (n_samples, ...)
             weight = check_weight(self, sample_weight, X, y)
             if first:
                 self._train(prototype, X, y, classes, weight, members=[], epochs=1)
-            else:
-                self._train_further(X, y, weight)
             self.classes_ = classes
+        if not first:
+            self._train_further(X, y, weight)
         return self
 
     def _score_members_after_training(

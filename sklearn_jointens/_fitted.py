@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
@@ -18,7 +17,12 @@ from sklearn_jointens._members import vectorize
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import member_accuracies
 from sklearn_jointens.losses import family_of
-from sklearn_jointens.training import isolated_random_state, joint_net
+from sklearn_jointens.training import (
+    copied_net,
+    isolated_random_state,
+    joint_net,
+    unfitted_net,
+)
 
 
 class FittedEnsembleMixin:
@@ -155,10 +159,8 @@ class FittedEnsembleMixin:
         net = members[0]
         if prototype_device is not None and prototype_device != net.device:
             for member in members:
-                member.device = prototype_device
-                member.module_.to(prototype_device)
-                member.criterion_.to(prototype_device)
-        prototype = clone(
+                member.move_to(prototype_device)
+        prototype = unfitted_net(
             mlp_classifier() if self.estimator is None else self.estimator
         )
         prototype.set_params(device=net.device)
@@ -232,7 +234,7 @@ class FittedEnsembleMixin:
         state = self.__getstate__()
         state["n_estimators"] = len(kept)
         state["history_"] = copy.copy(self.history_)
-        state["estimators_"] = [copy.deepcopy(self.estimators_[j]) for j in kept]
+        state["estimators_"] = [copied_net(self.estimators_[j]) for j in kept]
         for name in ("oob_score_", "oob_decision_function_"):
             state.pop(name, None)  # of the whole ensemble
         vars(smaller).update(state)

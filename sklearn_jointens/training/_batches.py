@@ -51,6 +51,8 @@ def as_tensor(array: np.ndarray) -> Tensor:
     torch warns about read-only arrays, such as memory maps; a view whose description
     says writable is quiet, and unlike a warnings filter safe among threads.
     """
+    if array.dtype == np.longdouble:  # which torch does not have
+        array = array.astype(np.float64)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if any(stride < 0 for stride in array.strides):

@@ -1,12 +1,20 @@
-"""What a long fit shows."""
+"""What a fit shows."""
 
 from typing import Any
 
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, PrintLog
 from tqdm.auto import tqdm
 
 # Fits shorter than this show their epochs and no bar.
 _DELAY_SECONDS = 5.0
+
+
+class EpochLog(PrintLog):
+    """skorch's line an epoch; the table is made only when it is shown."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if net.verbose or self.sink is not print:
+            super().on_epoch_end(net, **kwargs)
 
 
 class FitProgress(Callback):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetBinaryClassifier
-from skorch.callbacks import PrintLog
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor
@@ -25,7 +24,7 @@ from sklearn_jointens.training._batches import (
     row_chunks,
     unwrap_subset,
 )
-from sklearn_jointens.training._callbacks import FitProgress
+from sklearn_jointens.training._callbacks import EpochLog, FitProgress
 from sklearn_jointens.training._member_net import (
     MemberNet,
     derived_net,
@@ -51,8 +50,9 @@ class JointNet(MemberNet):
     def get_default_callbacks(self) -> list[Any]:
         callbacks = []
         for name, callback in super().get_default_callbacks():
-            if name == "print_log" and self.verbose:
-                callback = PrintLog(keys_ignored=EpochRecord.QUIET, sink=tqdm.write)
+            if name == "print_log":
+                sink = tqdm.write if self.verbose else print
+                callback = EpochLog(keys_ignored=EpochRecord.QUIET, sink=sink)
             callbacks.append((name, callback))
         if self.verbose:
             callbacks.append(("fit_progress", FitProgress()))
@@ -74,7 +74,7 @@ class JointNet(MemberNet):
             # skorch's binary `infer` flattens the members away.
             outputs = NeuralNet.infer(self, x, **fit_params)
         else:
-            outputs = super().infer(x, **fit_params)  # type: ignore[misc]
+            outputs = super().infer(x, **fit_params)
         return outputs[0] if isinstance(outputs, tuple) else outputs
 
     def get_loss(
@@ -99,10 +99,10 @@ class JointNet(MemberNet):
         return terms.loss
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        return self._ensemble_step(super().train_step_single, batch, fit_params)  # type: ignore[misc]
+        return self._ensemble_step(super().train_step_single, batch, fit_params)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        return self._ensemble_step(super().validation_step, batch, fit_params)  # type: ignore[misc]
+        return self._ensemble_step(super().validation_step, batch, fit_params)
 
     def _ensemble_step(
         self, step_fn: Any, batch: Any, fit_params: dict[str, Any]
@@ -113,7 +113,7 @@ class JointNet(MemberNet):
         return step
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
-        outputs = super().evaluation_step(batch, training=training)  # type: ignore[misc]
+        outputs = super().evaluation_step(batch, training=training)
         return self.family_.output(self.family_.natural(outputs).mean(0))
 
     # -- one epoch -------------------------------------------------------------------
@@ -128,7 +128,7 @@ class JointNet(MemberNet):
         if iterator is None:
             return
         if torch.device(self.device).type == "cpu":
-            super().run_single_epoch(iterator, training, prefix, step_fn, **params)  # type: ignore[misc]
+            super().run_single_epoch(iterator, training, prefix, step_fn, **params)
         else:
             self._run_without_waiting(iterator, training, prefix, step_fn, **params)
         if training:
@@ -164,13 +164,13 @@ class JointNet(MemberNet):
             )
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
-        super().on_train_begin(net, X=X, y=y, **kw)  # type: ignore[misc]
+        super().on_train_begin(net, X=X, y=y, **kw)
         self.records_ = {True: EpochRecord("train"), False: EpochRecord("valid")}
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
     ) -> None:
-        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)  # type: ignore[misc]
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
         for record in self.records_.values():
             record.clear()
         # What the members are scored on afterwards.
@@ -180,18 +180,18 @@ class JointNet(MemberNet):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
-        super().on_batch_end(net, batch=batch, training=training, **step)  # type: ignore[misc]
+        super().on_batch_end(net, batch=batch, training=training, **step)
         self.records_[training].add(step["terms"], step["member_correct"])
 
     def on_epoch_end(self, net: Any, **kw: Any) -> None:
-        super().on_epoch_end(net, **kw)  # type: ignore[misc]
+        super().on_epoch_end(net, **kw)
         for record in self.records_.values():
             for name, value in record.scalars().items():
                 self.history.record(name, value)
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
         try:
-            super().notify(method_name, **kwargs)  # type: ignore[misc]
+            super().notify(method_name, **kwargs)
         finally:
             # After the callbacks, which log every value they find and expect numbers;
             # and also when one of them stops the training.
@@ -240,8 +240,10 @@ class JointNet(MemberNet):
             batches = BatchSlicer(data, batch_size=_chunk_size(module, base.X))
         else:
             batches = self.get_iterator(data)
-        for batch in batches:
-            yield to_tensor(unpack_data(batch), device=self.device)
+        # A DataLoader draws a seed for its workers, whether it has any or not.
+        with torch.random.fork_rng(devices=[]):
+            for batch in batches:
+                yield to_tensor(unpack_data(batch), device=self.device)
 
 
 # Floats that the activations of one chunk of rows may take, about 64 MB.

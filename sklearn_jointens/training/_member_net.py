@@ -8,7 +8,7 @@ that alone: it speaks the labels it was trained on, takes any array, and fills i
 import copy
 import functools
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,11 @@ from sklearn_jointens.training._batches import (
     WeightedLoader,
     unwrap_subset,
 )
+
+if TYPE_CHECKING:
+    from skorch import NeuralNet as _SkorchNet
+else:
+    _SkorchNet = object  # a mixin: the prototype's class comes behind it
 
 # Constructor arguments of a module that are filled in from the data.
 INPUT_SIZE_NAMES = (
@@ -95,12 +100,14 @@ def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
     return torch.float32
 
 
-class MemberNet:
+class MemberNet(_SkorchNet):
     """What a member net adds to the prototype's own skorch class."""
 
     # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
     data_sizes_: dict[str, Any] | None = None
     labels_: np.ndarray | None = None
+    device: Any
+    init_context_: Any = None
     is_training_: bool = False
 
     # What only training needs does not travel with a pickle.
@@ -119,7 +126,7 @@ class MemberNet:
 
     def initialize(self) -> Any:
         self.device = resolve_device(self.device)
-        return super().initialize()  # type: ignore[misc]
+        return super().initialize()
 
     def observe(self, X: Any, labels: np.ndarray) -> "MemberNet":
         """Take the sizes of the module from X and the labels, before initializing."""
@@ -134,9 +141,12 @@ class MemberNet:
         return issubclass(kind, nn.BCEWithLogitsLoss)
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
-        kwargs = super().get_params_for(prefix)  # type: ignore[misc]
-        takes_sizes = self.data_sizes_ and not isinstance(self.module, nn.Module)
-        if prefix == "module" and takes_sizes:
+        kwargs = super().get_params_for(prefix)
+        if (
+            prefix == "module"
+            and self.data_sizes_ is not None
+            and not isinstance(self.module, nn.Module)
+        ):
             accepted = inspect.signature(self.module).parameters
             sizes = {k: v for k, v in self.data_sizes_.items() if k in accepted}
             kwargs = {**sizes, **kwargs}
@@ -145,7 +155,7 @@ class MemberNet:
     @property
     def classes_(self) -> np.ndarray:
         if self.labels_ is None:
-            return super().classes_  # type: ignore[misc]
+            return super().classes_
         return np.arange(len(self.labels_)) if self.is_training_ else self.labels_
 
     # -- data ------------------------------------------------------------------------
@@ -156,7 +166,7 @@ class MemberNet:
         if y is not None and self.labels_ is not None:
             y = np.searchsorted(self.labels_, y)
         if self.dataset is not Dataset:
-            return super().get_dataset(X, y)  # type: ignore[misc]
+            return super().get_dataset(X, y)
         if not (isinstance(X, np.ndarray | Tensor) or sparse.issparse(X)):
             X = np.asarray(X)
         elif sparse.issparse(X):
@@ -165,7 +175,7 @@ class MemberNet:
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        train, valid = super().get_split_datasets(X, y, **params)  # type: ignore[misc]
+        train, valid = super().get_split_datasets(X, y, **params)
         self.weighted_, _ = unwrap_subset(train)
         return train, valid
 
@@ -185,7 +195,7 @@ class MemberNet:
             if options["batch_size"] == -1:
                 options["batch_size"] = len(dataset)
             return BatchSlicer(dataset, weight, **options)
-        build = functools.partial(super().get_iterator, training=training)  # type: ignore[misc]
+        build = functools.partial(super().get_iterator, training=training)
         if weight is None or not self.is_training_:
             return build(dataset)
         if "collate_fn" in options:
@@ -209,18 +219,18 @@ class MemberNet:
             y = np.asarray(y)
             X = X if hasattr(X, "dtype") else np.asarray(X)
             self.observe(X, np.unique(y))
-        return super().fit(X, y, **fit_params)  # type: ignore[misc]
+        return super().fit(X, y, **fit_params)
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
         # While it trains, callbacks compare with encoded targets.
         self.is_training_ = True
         try:
-            return super().fit_loop(X, y, epochs=epochs, **params)  # type: ignore[misc]
+            return super().fit_loop(X, y, epochs=epochs, **params)
         finally:
             self.is_training_ = False
 
     def predict(self, X: Any) -> np.ndarray:
-        index = super().predict(X)  # type: ignore[misc]
+        index = super().predict(X)
         if self.is_training_ or self.labels_ is None:
             return index
         return self.labels_[index]
@@ -228,32 +238,36 @@ class MemberNet:
     def __reduce__(self) -> Any:
         cls = type(self)
         if "prototype_class" in cls.__dict__:
-            cls = (cls.mixin, cls.prototype_class)  # type: ignore[attr-defined]
-            return _new_derived, cls, self.__getstate__()  # type: ignore[misc]
-        return _new_plain, (cls,), self.__getstate__()  # type: ignore[misc]
+            parents = (cls.mixin, cls.prototype_class)
+            return _new_derived, parents, self.__getstate__()
+        return _new_plain, (cls,), self.__getstate__()
 
     def __getstate__(self) -> Any:
         light = _new_plain(type(self))
         light.__dict__.update(self.__dict__)
         for name in self.transient_names:
             light.__dict__.pop(name, None)
-        if self.device != "cpu":
-            # Weights travel on the CPU, so that any machine can load them.
-            light.__dict__["device"] = "cpu"
+        # Weights travel on the CPU, so that any machine can load them; the settings of
+        # an unfitted net stay as they are, "auto" included.
+        asked = None if self.initialized_ else self.device
+        if self.initialized_ and self.device != "cpu":
             for name in ("module_", "criterion_"):
-                if name in light.__dict__:
-                    light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
-        return super(MemberNet, light).__getstate__()  # type: ignore[misc]
+                light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
+        light.__dict__["device"] = "cpu"
+        return {**super(MemberNet, light).__getstate__(), "asked_device_": asked}
 
     def __setstate__(self, state: Any) -> None:
-        super().__setstate__(state)  # type: ignore[misc]
+        asked = state.pop("asked_device_", None)
+        super().__setstate__(state)
+        if asked is not None:
+            self.device = asked
         if self.initialized_ and "optimizer_" not in self.__dict__:
             self.init_context_ = "optimizer"
             self.initialize_optimizer()
             self.init_context_ = None
 
 
-def _new_plain(cls: type) -> Any:
+def _new_plain(cls: Any) -> Any:
     return cls.__new__(cls)
 
 
@@ -262,7 +276,7 @@ def _new_derived(mixin: type, prototype_class: type) -> Any:
 
 
 @functools.cache
-def derive_class(mixin: type, prototype_class: type) -> type:
+def derive_class(mixin: Any, prototype_class: Any) -> Any:
     """The prototype's class with a mixin in front; the same class for the same pair."""
     if issubclass(prototype_class, mixin):
         return prototype_class
@@ -308,7 +322,7 @@ def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
     return (type(prototype) if cls is None else cls)(**params)
 
 
-def derived_net(prototype: Any, mixin: type = MemberNet) -> Any:
+def derived_net(prototype: Any, mixin: Any = MemberNet) -> Any:
     """An unfitted copy of a skorch prototype, of its own class and a mixin.
 
     Parameters
@@ -320,7 +334,8 @@ def derived_net(prototype: Any, mixin: type = MemberNet) -> Any:
     -------
     skorch net
     """
-    net = unfitted_net(prototype, derive_class(mixin, type(prototype)))
+    prototype_class: Any = type(prototype)
+    net = unfitted_net(prototype, derive_class(mixin, prototype_class))
     net.set_params(device=resolve_device(net.device))
     return net
 

@@ -105,7 +105,6 @@ def check_weight(
             X,
             dtype=np.float64,
             ensure_non_negative=True,
-            allow_all_zero_weights=False,
         )
     if ensemble.class_weight is not None:
         by_class = compute_sample_weight(ensemble.class_weight, y)
@@ -124,5 +123,5 @@ def check_weighted_classes(
         raise ValueError(
             "The 'sample_weight' and 'class_weight' parameters of "
             f"{type(ensemble).__name__} must leave rows of at least 2 classes with a "
-            f"weight above 0. Got {len(seen)} class instead: {seen.tolist()}."
+            f"weight above zero. Got {len(seen)} class instead: {seen.tolist()}."
         )

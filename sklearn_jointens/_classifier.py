@@ -82,7 +82,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         The labels.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when X has names that are all strings.
     member_scores_ : ndarray of shape (n_estimators,)
         Each member's own accuracy: on its out-of-bag rows with ``bootstrap=True``, else

@@ -14,8 +14,8 @@ def mlp_classifier(
     activation: str = "relu",
     dropout: float = 0.0,
     *,
-    lr: float = 0.003,
-    max_epochs: int = 50,
+    lr: float = 0.01,
+    max_epochs: int = 20,
     batch_size: int = 64,
     **net_params: Any,
 ) -> MemberNetClassifier:
@@ -34,9 +34,9 @@ default="relu"
         Of the hidden layers.
     dropout : float in [0, 1), default=0.0
         Share of hidden units that is dropped in training.
-    lr : float, default=0.003
+    lr : float, default=0.01
         Adam's learning rate.
-    max_epochs : int, default=50
+    max_epochs : int, default=20
         Passes over the training data.
     batch_size : int, default=64
         Rows of a batch.

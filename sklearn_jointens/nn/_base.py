@@ -132,11 +132,31 @@ class VectorizedModule(nn.Module):
         return self._select(self._check_indices(indices))
 
     def member(self, index: int) -> nn.Module:
-        """One member as a plain module of its own class, with copied weights."""
+        """One member as a plain module of its own class, with copied weights.
+
+        Parameters
+        ----------
+        index : int
+            Which member.
+
+        Returns
+        -------
+        module : Module
+        """
         raise NotImplementedError
 
     def member_tensors(self, index: int) -> dict[str, Tensor]:
-        """One member's parameters and buffers by its own names, as views."""
+        """One member's parameters and buffers by its own names, as views.
+
+        Parameters
+        ----------
+        index : int
+            Which member.
+
+        Returns
+        -------
+        tensors : dict of str to Tensor
+        """
         tensors = named_tensors(self.members)
         return {name: tensor.detach()[index] for name, tensor in tensors.items()}
 

@@ -195,16 +195,19 @@ class BatchSlicer:
             return self.index
         generator = self.generator
         if generator is None:
-            # DataLoader draws two seeds an epoch, its workers' and its sampler's, so
-            # that the same seed gives the same batches here as there.
-            torch.empty((), dtype=torch.int64).random_()
             generator = torch.Generator()
             generator.manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
         order = torch.randperm(self.n_samples, generator=generator)
+        if self.generator is not None:
+            # RandomSampler draws a further order, of which it uses nothing.
+            torch.randperm(self.n_samples, generator=generator)
         order = order.to(self.dataset.device)
         return order if self.index is None else self.index[order]
 
     def __iter__(self) -> Iterator[Batch]:
+        # DataLoader draws a seed for its workers, and another for its sampler: the same
+        # seed is to give the same batches here as there.
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         order = self._order()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             rows = slice(start, min(start + self.batch_size, self.n_samples))

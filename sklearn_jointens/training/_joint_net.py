@@ -240,7 +240,7 @@ class JointNet(MemberNet):
             batches = BatchSlicer(data, batch_size=_chunk_size(module, base.X))
         else:
             batches = self.get_iterator(data)
-        # A DataLoader draws a seed for its workers, whether it has any or not.
+        # Iterators draw a seed for their workers, whether they have any or not.
         with torch.random.fork_rng(devices=[]):
             for batch in batches:
                 yield to_tensor(unpack_data(batch), device=self.device)

@@ -194,6 +194,9 @@ class MemberNet(_SkorchNet):
             options.setdefault("batch_size", self.batch_size)
             if options["batch_size"] == -1:
                 options["batch_size"] = len(dataset)
+            if not self.is_training_:
+                # Predicting draws nothing from the global generator.
+                options.setdefault("generator", torch.Generator())
             return BatchSlicer(dataset, weight, **options)
         build = functools.partial(super().get_iterator, training=training)
         if weight is None or not self.is_training_:

@@ -1,0 +1,18 @@
+"""The README's example runs as it is printed."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_readmes_complete_example_runs():
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    complete = [block for block in blocks if "load_digits" in block]
+    assert len(complete) == 1
+    names: dict = {}
+    exec(complete[0], names)
+    search, clf = names["search"], names["clf"]
+    assert search.best_params_["jointensembleclassifier__lam"] == clf.lam
+    assert search.score(names["X_test"], names["y_test"]) > 0.9
+    assert clf.member_scores_.shape == (10,)

@@ -94,7 +94,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             random_state = int(np.random.SeedSequence().generate_state(1)[0])
         generator = check_random_state(random_state)
         training_seed = int(generator.randint(_MAX_SEED))
-        return training_seed, generator.randint(_MAX_SEED, size=self.n_estimators)
+        return training_seed, generator.randint(_MAX_SEED, size=int(self.n_estimators))
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -161,6 +161,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
     def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
         """One more epoch of the net as it stands, its optimizer's state included."""
         net = self.net_
+        net.lam_ = float(self.lam)  # which may change from epoch to epoch
         training_seed, member_seeds = self._seeds()
         n_epochs = len(self.history_)
         with isolated_random_state(_later(training_seed, net), net.device):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import check_scoring
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens import _persistence
@@ -49,6 +49,7 @@ class FittedEnsembleMixin:
         """
         X = check_X(self, X)
         y = column_or_1d(as_numpy(y))
+        check_consistent_length(X, y)
         if scoring is None:
             check_labels(self, y, self.classes_)
             return member_accuracies(self.net_, self.net_.get_dataset(X, y))

@@ -99,17 +99,19 @@ def check_device(device: Any, owner: str) -> Any:
     """The device to use for a prototype's `device`; raise when it is not there."""
     device = resolve_device(device)
     try:
-        kind = torch.device(device).type
+        torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
             f"The 'device' parameter of {owner} must be None, 'auto' or a torch "
             f"device. Got {device!r} instead."
         ) from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
         raise ValueError(
-            f"The 'device' parameter of {owner} must be a device that is available; "
-            f"torch finds no CUDA device. Got {device!r} instead."
-        )
+            f"The 'device' parameter of {owner} must be a device that is available to "
+            f"torch. Got {device!r} instead."
+        ) from error
     return device
 
 
@@ -182,12 +184,16 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
     finally:
         module.train(was_training)
     output = output[0] if isinstance(output, tuple) else output
-    wrong = family.check_output(output, len(rows), len(member.classes_))
+    if isinstance(output, torch.Tensor):
+        wrong = family.check_output(output, len(rows), len(member.classes_))
+        got = f"of shape {tuple(output.shape)}"
+    else:
+        wrong = "outputs that are a tensor, or a tuple that begins with one"
+        got = f"that is a {type(output).__name__}"
     if wrong is not None:
         raise ValueError(
             f"The 'estimator' parameter of {owner} must have a module with {wrong}. "
-            f"Got {type(module).__name__} with an output of shape "
-            f"{tuple(output.shape)} instead."
+            f"Got {type(module).__name__} with an output {got} instead."
         )
     return rows
 

@@ -23,7 +23,9 @@ def mlp_classifier(
 
     Trained with Adam on shuffled batches, without a validation split. Its sizes and its
     dtype are taken from the data, so that it fits any classification task as it is,
-    alone or as the ``estimator`` of an ensemble.
+    alone or as the ``estimator`` of an ensemble. The defaults are among the best of 20
+    candidates by cross-validated log-loss on iris, wine, breast cancer and digits, and
+    the fastest to train of those (``examples/benchmarks/choose_defaults.py``).
 
     Parameters
     ----------

@@ -7,12 +7,14 @@ what it does not know, it refuses.
 
 import json
 import os
+import uuid
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from skorch.history import History
 from torch import nn
 
@@ -121,6 +123,7 @@ def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
     names = getattr(ensemble, "feature_names_in_", None)
     state = {
         "params": {name: _plain(value, name) for name, value in params.items()},
+        "n_members": len(ensemble.estimators_),
         "prototype": "default" if prototype is None else _plain_prototype(prototype),
         "classes": _plain_labels(ensemble.classes_),
         "n_features_in": int(ensemble.n_features_in_),
@@ -136,12 +139,30 @@ def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
         ],
     }
     tensors = {
-        f"{j}.{name}": tensor.detach().cpu().contiguous()
+        f"{j}.{name}": tensor.cpu().clone(memory_format=torch.contiguous_format)
         for j, member in enumerate(ensemble.estimators_)
         for name, tensor in member.module_.state_dict().items()
     }
-    metadata = {"format": _FORMAT, "version": str(_VERSION), "state": json.dumps(state)}
-    save_file(tensors, os.fspath(path), metadata=metadata)
+    text = json.dumps(state, default=_number)
+    metadata = {"format": _FORMAT, "version": str(_VERSION), "state": text}
+    _write_whole(serialize(tensors, metadata), os.fspath(path))
+
+
+def _number(value: Any) -> Any:
+    """What a callback has put into the history, if it is a number of NumPy's."""
+    return _plain(np.asarray(value)[()], "history_")
+
+
+def _write_whole(data: bytes, path: str) -> None:
+    """Write all of a file or nothing: an earlier file stays until this is whole."""
+    draft = f"{path}.{uuid.uuid4().hex}"
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+        os.replace(draft, path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.remove(draft)
 
 
 def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
@@ -156,7 +177,7 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
         )
     try:
         with isolated_random_state(0, "cpu"):
-            return _rebuild(cls, state, tensors, estimator)
+            return _rebuild(cls, tensors, estimator, **state)
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"{os.fspath(path)!r} does not hold a {cls.__name__} that fits this "
@@ -177,47 +198,68 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]
                     f"sklearn_jointens reads version {_VERSION}."
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return json.loads(metadata["state"]), tensors
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+            state = dict(json.loads(metadata["state"]))
+            return state, tensors
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{name!r} is truncated or was not written by save(): {error}"
         ) from error
 
 
-def _rebuild(cls: type, state: Any, tensors: Any, estimator: Any) -> Any:
-    if estimator is None and state["prototype"] != "default":
-        estimator = _prototype(state["prototype"])
-    params = {name: _unplain(value) for name, value in state["params"].items()}
+def _rebuild(
+    cls: type,
+    tensors: dict[str, torch.Tensor],
+    estimator: Any,
+    *,
+    params: Any,
+    n_members: int,
+    prototype: Any,
+    classes: Any,
+    n_features_in: int,
+    feature_names_in: list[str] | None,
+    row_shape: list[int],
+    dtype: str,
+    member_scores: list[float],
+    oob_score: float | None,
+    vectorization: list[Any],
+    history: list[Any],
+) -> Any:
+    """The ensemble of a file's state, which has these entries and no other."""
+    if estimator is None and prototype != "default":
+        estimator = _prototype(prototype)
+    params = {name: _unplain(value) for name, value in params.items()}
     ensemble = cls(estimator=estimator, **params)
-    labels = _labels(state["classes"])
-    X = np.empty((0, *state["row_shape"]), dtype=state["dtype"].removeprefix("torch."))
-    prototype = mlp_classifier() if estimator is None else estimator
+    ensemble._validate_params()
+    if len(member_scores) != n_members:
+        raise ValueError(f"{len(member_scores)} member scores of {n_members} members")
+    labels = _labels(classes)
+    X = np.empty((0, *row_shape), dtype=dtype.removeprefix("torch."))
     members = []
-    for j in range(ensemble.n_estimators):
-        member = derived_net(prototype, MemberNet)
+    for j in range(n_members):
+        member = derived_net(estimator or mlp_classifier(), MemberNet)
         member.set_params(device="cpu", verbose=0)
         member.observe(X, labels).initialize()
         prefix = f"{j}."
-        weights = {
-            key.removeprefix(prefix): value
-            for key, value in tensors.items()
-            if key.startswith(prefix)
-        }
-        member.module_.load_state_dict(weights)
+        names = [name for name in tensors if name.startswith(prefix)]
+        member.module_.load_state_dict(
+            {name.removeprefix(prefix): tensors.pop(name) for name in names}
+        )
         member.module_.eval()
         members.append(member)
+    if tensors:
+        raise ValueError(f"unknown tensors {sorted(tensors)}")
     fitted: dict[str, Any] = {
         "estimators_": members,
         "classes_": labels,
-        "n_features_in_": state["n_features_in"],
-        "_row_shape": tuple(state["row_shape"]),
-        "member_scores_": np.array(state["member_scores"]),
-        "history_": History({**row, "batches": []} for row in state["history"]),
-        "vectorization_": Vectorization(*state["vectorization"]),
+        "n_features_in_": n_features_in,
+        "_row_shape": tuple(row_shape),
+        "member_scores_": np.array(member_scores),
+        "history_": History({**row, "batches": []} for row in history),
+        "vectorization_": Vectorization(*vectorization),
     }
-    if state["feature_names_in"] is not None:
-        fitted["feature_names_in_"] = np.array(state["feature_names_in"], dtype=object)
-    if state["oob_score"] is not None:
-        fitted["oob_score_"] = state["oob_score"]
+    if feature_names_in is not None:
+        fitted["feature_names_in_"] = np.array(feature_names_in, dtype=object)
+    if oob_score is not None:
+        fitted["oob_score_"] = oob_score
     ensemble.__setstate__({**vars(ensemble), **fitted})
     return ensemble

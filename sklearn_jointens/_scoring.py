@@ -14,7 +14,7 @@ class OutOfBagWarning(UserWarning):
 
 def member_accuracies(net: Any, data: Any) -> np.ndarray:
     """Accuracy of each member on a data set, ndarray of shape (n_members,)."""
-    hits, n_rows = torch.zeros(()), 0
+    hits, n_rows = torch.tensor(0), 0
     for natural, y in net.natural_iter(data):
         hits = hits.to(natural.device) + net.family_.is_correct(natural, y).sum(1)
         n_rows += natural.shape[2]

@@ -503,7 +503,11 @@ def test_check_output_of_three_classes(family, output, wrong):
         (torch.zeros(5, 1), 2, None),
         (torch.zeros(5, 2), 2, ONE_LOGIT),
         (torch.zeros(4), 2, ONE_LOGIT),
-        (torch.zeros(5), 3, "two classes in y with criterion=BCEWithLogitsLoss"),
+        (
+            torch.zeros(5),
+            3,
+            "outputs for 3 classes; criterion=BCEWithLogitsLoss is for two",
+        ),
     ],
 )
 def test_check_output_of_one_logit(output, n_classes, wrong):

@@ -75,7 +75,9 @@ def main():
     parser.add_argument("--n-jobs", type=int, default=2)
     args = parser.parse_args()
     if args.only != "lam":
-        grid = itertools.product(((32,), (64,), (64, 64)), (0.001, 0.003, 0.01), (20, 50))
+        grid = itertools.product(
+            ((32,), (64,), (64, 64)), (0.001, 0.003, 0.01), (20, 50)
+        )
         candidates = {
             f"hidden={hidden} lr={lr} epochs={epochs}": JointEnsembleClassifier(
                 mlp_classifier(hidden, lr=lr, max_epochs=epochs), lam=0.5
@@ -83,8 +85,8 @@ def main():
             for hidden, lr, epochs in grid
         }
         candidates |= {
-            f"hidden=(64,) lr=0.003 epochs=50 batch={batch}": JointEnsembleClassifier(
-                mlp_classifier(max_epochs=50, lr=0.003, batch_size=batch), lam=0.5
+            f"hidden=(64,) lr=0.01 epochs=20 batch={batch}": JointEnsembleClassifier(
+                mlp_classifier((64,), lr=0.01, max_epochs=20, batch_size=batch), lam=0.5
             )
             for batch in (32, 128)
         }

@@ -309,7 +309,10 @@ class Bernoulli(Family):
         self, output: Tensor, n_samples: int, n_classes: int
     ) -> str | None:
         if n_classes != 2:
-            return "two classes in y with criterion=BCEWithLogitsLoss"
+            return (
+                f"outputs for {n_classes} classes; criterion=BCEWithLogitsLoss is for "
+                "two"
+            )
         if output.shape not in {(n_samples,), (n_samples, 1)}:
             return (
                 "one logit a row, shape (n_samples,) or (n_samples, 1) with n_samples="

@@ -176,6 +176,11 @@ class BatchSlicer:
         generator: torch.Generator | None = None,
         **_: Any,
     ) -> None:
+        if batch_size < 1:
+            raise ValueError(
+                "The 'batch_size' parameter of the member must be an int of at least "
+                f"1, or -1 for all rows at once. Got {batch_size!r} instead."
+            )
         self.dataset, index = unwrap_subset(dataset)
         self.index = None if index is None else index.to(self.dataset.device)
         self.n_samples = len(dataset)

@@ -94,6 +94,11 @@ def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
     is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))
     if embeds and is_integer:
         return torch.int64
+    return weight_dtype(module)
+
+
+def weight_dtype(module: nn.Module) -> torch.dtype:
+    """The floating dtype a module computes in."""
     for parameter in module.parameters():
         if parameter.is_floating_point():
             return parameter.dtype
@@ -165,13 +170,17 @@ class MemberNet(_SkorchNet):
             return X
         if y is not None and self.labels_ is not None:
             y = np.searchsorted(self.labels_, y)
+            if self._is_one_logit():
+                y = y.astype(np.float32)  # as the criterion takes it
         if self.dataset is not Dataset:
             return super().get_dataset(X, y)
         if not (isinstance(X, np.ndarray | Tensor) or sparse.issparse(X)):
             X = np.asarray(X)
         elif sparse.issparse(X):
             X = X.tocsr()
-        y = None if y is None else torch.as_tensor(y)
+        if y is not None:
+            y = torch.as_tensor(y)
+            y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:

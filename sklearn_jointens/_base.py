@@ -160,6 +160,13 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
 
     def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
         """One more epoch of the net as it stands, its optimizer's state included."""
+        n_members = len(self.estimators_)
+        if self.n_estimators != n_members:
+            raise ValueError(
+                f"The 'n_estimators' parameter of {type(self).__name__} must be "
+                f"{n_members}, the number of fitted members, in partial_fit. "
+                f"Got {self.n_estimators} instead."
+            )
         net = self.net_
         net.lam_ = float(self.lam)  # which may change from epoch to epoch
         training_seed, member_seeds = self._seeds()

@@ -51,8 +51,9 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     lam : float in [0, 1], default=0.95
         0 trains independent members, 1 one end-to-end network. The default had the
         lowest cross-validated log-loss of seven values with the default member, on
-        iris, wine, breast cancer and digits (``examples/benchmarks/choose_defaults.py``);
-        the differences were small there and are not for smaller members, so search it.
+        iris, wine, breast cancer and digits; the differences were small there
+        (``examples/benchmarks/choose_defaults.py``). They are large for smaller
+        members, so search it.
     bootstrap : bool, default=False
         Whether each member learns from a bootstrap sample of the rows, by weights of
         its own. No member learns from a row that is out of its bag, at any `lam`.

@@ -1,6 +1,5 @@
 """A fitted ensemble: its members, some of them, and how it is kept."""
 
-import copy
 import os
 from numbers import Integral
 from typing import Any
@@ -234,7 +233,7 @@ class FittedEnsembleMixin:
         smaller = type(self)(**self.get_params(deep=False))
         state = self.__getstate__()
         state["n_estimators"] = len(kept)
-        state["history_"] = copy.copy(self.history_)
+        state["history_"] = _of_members(self.history_, kept)
         state["estimators_"] = [copied_net(self.estimators_[j]) for j in kept]
         for name in ("oob_score_", "oob_decision_function_"):
             state.pop(name, None)  # of the whole ensemble
@@ -242,6 +241,19 @@ class FittedEnsembleMixin:
         smaller._assemble()
         smaller.member_scores_ = self.member_scores_[kept]
         return smaller
+
+
+def _of_members(history: Any, kept: np.ndarray) -> Any:
+    """The history of some of the members; what is said of the ensemble stays."""
+    restricted = type(history)()
+    for row in history:
+        lists = {
+            name: [row[name][j] for j in kept]
+            for name in row
+            if name.endswith(("_member_losses", "_member_accuracies"))
+        }
+        restricted.append({**row, **lists})
+    return restricted
 
 
 def _without_batches(history: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch.callbacks import Freezer, ParamMapper, Unfreezer
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
@@ -231,13 +232,24 @@ def vectorize(
     """
     modules = [member.module_ for member in members]
     modules = [getattr(module, "_orig_mod", module) for module in modules]
-    optimizer = members[0].optimizer
-    if method != "auto" or optimizer in ELEMENTWISE_OPTIMIZERS:
+    mixing = _what_mixes_entries(members[0])
+    if method != "auto" or mixing is None:
         return vectorize_members(modules, method=method, example=example)
     vectorized = vectorize_members(modules, method="loop", example=example)
-    name = getattr(optimizer, "__name__", repr(optimizer))
     vectorized.reason = (
-        f"loop: {name} may mix the entries of a tensor, so that members keep tensors "
+        f"loop: {mixing} may mix the entries of a tensor, so that members keep tensors "
         "of their own"
     )
     return vectorized
+
+
+def _what_mixes_entries(member: Any) -> str | None:
+    """A part of the net that would treat stacked weights unlike a member's own."""
+    if member.optimizer not in ELEMENTWISE_OPTIMIZERS:
+        return getattr(member.optimizer, "__name__", repr(member.optimizer))
+    for _, callback in member.callbacks_:
+        # An Initializer, say, takes the number of inputs from the shape of a weight.
+        maps = isinstance(callback, ParamMapper)
+        if maps and not isinstance(callback, Freezer | Unfreezer):
+            return type(callback).__name__
+    return None

@@ -170,7 +170,7 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
     state, tensors = _read(path)
     if estimator is not None:
         check_prototype(estimator, cls.__name__)
-    elif state.get("prototype") is None:
+    elif state.get("prototype", "missing") is None:
         raise ValueError(
             f"The 'estimator' parameter of {cls.__name__}.load must be the prototype "
             "that was fitted: the file cannot hold it. Got None instead."
@@ -198,9 +198,11 @@ def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]
                     f"sklearn_jointens reads version {_VERSION}."
                 )
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            state = dict(json.loads(metadata["state"]))
+            state = json.loads(metadata["state"])
+            if not isinstance(state, dict):
+                raise ValueError(f"{name!r} was not written by save().")
             return state, tensors
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
         raise ValueError(
             f"{name!r} is truncated or was not written by save(): {error}"
         ) from error

@@ -206,7 +206,14 @@ class MemberNet(_SkorchNet):
             if not self.is_training_:
                 # Predicting draws nothing from the global generator.
                 options.setdefault("generator", torch.Generator())
-            return BatchSlicer(dataset, weight, **options)
+            slicer = BatchSlicer(dataset, weight, **options)
+            if training and not len(slicer):
+                raise ValueError(
+                    "The 'batch_size' parameter of the member must be at most "
+                    f"{len(dataset)}, the number of training rows, with "
+                    f"{name}__drop_last=True. Got {options['batch_size']} instead."
+                )
+            return slicer
         build = functools.partial(super().get_iterator, training=training)
         if weight is None or not self.is_training_:
             return build(dataset)

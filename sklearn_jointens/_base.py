@@ -137,7 +137,10 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             ``None`` is the prototype's `max_epochs`.
         """
         training_seed, member_seeds = self._seeds()
-        with isolated_random_state(training_seed, prototype.device) as reseed:
+        with (
+            self._explain_out_of_memory(prototype.batch_size),
+            isolated_random_state(training_seed, prototype.device) as reseed,
+        ):
             # Copies, so that a fit that fails leaves an earlier one as it was.
             members = [copied_net(member) for member in members]
             members += build_members(
@@ -155,7 +158,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
                 net.history_ = copy.copy(history)
             bags = self._set_weights(net, X.shape[0], weight, member_seeds)
             reseed(_later(training_seed, net))
-            self._fit_net(net, X, y, epochs=epochs)
+            net.partial_fit(X, y, epochs=epochs)
             self._keep(net, members, X, y, bags)
 
     def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
@@ -171,11 +174,14 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         net.lam_ = float(self.lam)  # which may change from epoch to epoch
         training_seed, member_seeds = self._seeds()
         n_epochs = len(self.history_)
-        with isolated_random_state(_later(training_seed, net), net.device):
+        with (
+            self._explain_out_of_memory(net.batch_size),
+            isolated_random_state(_later(training_seed, net), net.device),
+        ):
             seeds = member_seeds + n_epochs
             bags = self._set_weights(net, X.shape[0], weight, seeds)
             try:
-                self._fit_net(net, X, y, epochs=1)
+                net.partial_fit(X, y, epochs=1)
             except Exception:
                 del self.history_[n_epochs:]
                 self._assemble()
@@ -214,13 +220,14 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         net.weight_ = counts if weight is None else counts * net.valid_weight_
         return bags
 
-    def _fit_net(self, net: Any, X: Any, y: np.ndarray, **params: Any) -> None:
+    @contextmanager
+    def _explain_out_of_memory(self, batch_size: int) -> Iterator[None]:
         try:
-            net.partial_fit(X, y, **params)
+            yield
         except torch.cuda.OutOfMemoryError as error:
             raise RuntimeError(
-                f"CUDA ran out of memory with n_estimators={net.module_.n_members} and "
-                f"batch_size={net.batch_size}. Lower one of them, or use device='cpu'."
+                f"CUDA ran out of memory with n_estimators={self.n_estimators} and "
+                f"batch_size={batch_size}. Lower one of them, or use device='cpu'."
             ) from error
 
     def _keep(

@@ -23,7 +23,7 @@ from sklearn_jointens.training import (
     derived_net,
     unfitted_net,
 )
-from sklearn_jointens.training._member_net import (
+from sklearn_jointens.training._module_arguments import (
     CHANNELS_NAMES,
     INPUT_SIZE_NAMES,
     OUTPUT_SIZE_NAMES,

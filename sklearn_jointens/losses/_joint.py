@@ -41,14 +41,16 @@ class JointTerms(NamedTuple):
         return self.member_losses.mean() - self.ensemble_loss
 
 
-def _row_weights(target: Target, weight: Tensor | None, natural: Tensor) -> Tensor:
-    """Weights that make a sum over rows the criterion's mean.
+def _row_weights(
+    target: Target, weight: Tensor | None, natural: Tensor
+) -> Tensor | None:
+    """Weights that make a sum over rows the criterion's mean; None is 1/n_samples.
 
     Each member's weights are divided by their own sum, so that a member trains as it
-    would alone with these weights. Without any weights, the one number 1/n_samples.
+    would alone with these weights.
     """
     if weight is None and target.weight is None and target.normalizer is None:
-        return natural.new_full((), 1 / natural.shape[2])
+        return None
     rows = natural.new_ones(natural.shape[2]) if weight is None else weight.to(natural)
     numerator = rows if target.weight is None else rows * target.weight
     divisor = rows if target.normalizer is None else rows * target.normalizer
@@ -56,9 +58,9 @@ def _row_weights(target: Target, weight: Tensor | None, natural: Tensor) -> Tens
     return numerator / divisor.sum(-1, keepdim=True).clamp_min(tiny)
 
 
-def _mean_natural(natural: Tensor, weight: Tensor) -> Tensor:
+def _mean_natural(natural: Tensor, weight: Tensor | None) -> Tensor:
     """Mean over members; over those that see the row where weights differ by member."""
-    if weight.ndim < 2:
+    if weight is None or weight.ndim < 2:
         return natural.mean(0)
     total = weight.sum(0)
     share = weight / torch.where(total > 0, total, 1)
@@ -90,27 +92,34 @@ class _JointLoss(torch.autograd.Function):
         target: Target,
         lam: float,
         weight: Tensor | None,
+        gradient_scale: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        n_members = natural.shape[0]
+        n_members, _, n_samples = natural.shape
         rows = _row_weights(target, weight, natural)
-        by_member = rows.ndim == 2
         member_nll, mean = _nll_and_mean(natural, family, target)
         ensemble = _mean_natural(natural, rows)
         ensemble_nll, ensemble_mean = _nll_and_mean(ensemble[None], family, target)
-        ensemble_rows = rows.mean(0) if by_member else rows
-        member_losses = (member_nll * rows).sum(1)
-        ensemble_loss = (ensemble_nll[0] * ensemble_rows).sum()
+        if rows is None:
+            member_losses, ensemble_loss = member_nll.mean(1), ensemble_nll.mean()
+        else:
+            ensemble_rows = rows.mean(0) if rows.ndim == 2 else rows
+            member_losses = (member_nll * rows).sum(1)
+            ensemble_loss = (ensemble_nll[0] * ensemble_rows).sum()
         loss = lam * ensemble_loss + (1 - lam) * member_losses.mean()
 
         if ctx.needs_input_grad[0]:
             # scale * (lam * mean(zbar) + (1 - lam) * mean(z_j)) - statistic, the shared
-            # part first, so that each member costs one pass in place.
+            # part first, so that each member costs one pass or two in place.
             shared = target.subtract_from(ensemble_mean[0] * lam)
-            if by_member:
+            factor = gradient_scale / n_members
+            if rows is None:
+                factor /= n_samples
+                gradient = mean.mul_(factor * (1 - lam)).add_(shared.mul_(factor))
+            elif rows.ndim == 2:
                 gradient = mean.mul_(1 - lam).add_(shared)
-                gradient.mul_(rows.div(n_members)[:, None, :])
+                gradient.mul_(rows.mul(factor)[:, None, :])
             else:
-                share = rows / n_members
+                share = rows * factor
                 gradient = mean.mul_(share * (1 - lam)).add_(shared * share)
             ctx.save_for_backward(gradient)
         ctx.mark_non_differentiable(ensemble_loss, member_losses, ensemble)
@@ -126,7 +135,11 @@ class _JointLoss(torch.autograd.Function):
                 "torch.autograd.grad without create_graph=True."
             )
         (gradient,) = ctx.saved_tensors
-        return gradient * grad_loss, None, None, None, None
+        # The usual `loss.backward()` needs no further pass; only on the CPU is looking
+        # free.
+        if grad_loss.device.type != "cpu" or grad_loss.item() != 1:
+            gradient = gradient * grad_loss
+        return gradient, None, None, None, None, None
 
 
 def joint_terms(
@@ -135,6 +148,7 @@ def joint_terms(
     lam: float,
     weight: Tensor | None = None,
     family: Family | None = None,
+    gradient_scale: float = 1.0,
 ) -> JointTerms:
     """Joint loss of natural parameters, with the parts it is made of.
 
@@ -150,6 +164,9 @@ def joint_terms(
         Row weights, the same for all members or each member's own.
     family : Family or None, default=None
         ``None`` is `Categorical()`.
+    gradient_scale : float, default=1.0
+        Factor of the gradient, and of nothing else. The number of members gives each
+        member the gradient it would have alone.
 
     Returns
     -------
@@ -157,7 +174,8 @@ def joint_terms(
     """
     family = Categorical() if family is None else family
     target = family.target(y, natural.shape[1], natural.dtype)
-    return JointTerms(*_JointLoss.apply(natural, family, target, lam, weight))
+    terms = _JointLoss.apply(natural, family, target, lam, weight, gradient_scale)
+    return JointTerms(*terms)
 
 
 def joint_loss(

@@ -25,11 +25,8 @@ from sklearn_jointens.training._batches import (
     unwrap_subset,
 )
 from sklearn_jointens.training._callbacks import EpochLog, FitProgress
-from sklearn_jointens.training._member_net import (
-    MemberNet,
-    derived_net,
-    input_dtype,
-)
+from sklearn_jointens.training._member_net import MemberNet, derived_net
+from sklearn_jointens.training._module_arguments import input_dtype
 from sklearn_jointens.training._record import EpochRecord
 
 
@@ -83,20 +80,22 @@ class JointNet(MemberNet):
         """Joint loss in training; the ensemble's own loss in validation."""
         y = to_tensor(y_true, device=self.device)
         natural = self.family_.natural(y_pred)
-        terms = joint_terms(natural, y, self.lam_, self.batch_weight_, self.family_)
+        # The loss is reported as it is, and its gradient is a member's own: eq. 4
+        # divides it by the number of members, which would tie lr to their number.
+        terms = joint_terms(
+            natural,
+            y,
+            self.lam_,
+            self.batch_weight_,
+            self.family_,
+            gradient_scale=natural.shape[0],
+        )
         self.step_ = {
             "y_pred": self.family_.output(terms.natural),
             "terms": terms,
             "member_correct": self.family_.is_correct(natural.detach(), y),
         }
-        if not training:
-            return terms.ensemble_loss
-        if terms.loss.requires_grad:
-            # The loss is reported as it is, and its gradient is a member's own: eq. 4
-            # divides it by the number of members, which would tie lr to their number.
-            n_members = natural.shape[0]
-            terms.loss.register_hook(lambda gradient: gradient * n_members)
-        return terms.loss
+        return terms.loss if training else terms.ensemble_loss
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         return self._ensemble_step(super().train_step_single, batch, fit_params)

@@ -1,0 +1,233 @@
+"""The table and the picture of `compare_ensembles.py`."""
+
+import textwrap
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+# Hues that remain apart for colour-blind readers.
+JOINT, INK, QUIET, GRID = "#0b5fa5", "#1b1b1b", "#6b6b6b", "#e6e6e6"
+RIVALS = {
+    "large": ("one large net", "#7a4fa3"),
+    "stacking": ("Stacking", "#1b8a5a"),
+    "bagging": ("Bagging", "#d2691e"),
+}
+
+
+def markdown(results: pd.DataFrame, methods: dict[str, str]) -> str:
+    """A Markdown table for each configuration, aligned for reading as it is.
+
+    Parameters
+    ----------
+    results : DataFrame
+        A row for each run, as `compare_ensembles.compare` returns them.
+    methods : dict of str to str
+        What to call the methods.
+
+    Returns
+    -------
+    str
+    """
+    columns = [
+        "model",
+        "lam",
+        "test accuracy",
+        "test log-loss",
+        "mean member accuracy",
+        "fit seconds",
+        "note",
+    ]
+    parts = []
+    sizes = results.groupby(["members", "hidden"], sort=False)
+    for (n_members, hidden), config in sizes:
+        rows = []
+        for (method, _), runs in config.groupby(["method", "asked"], sort=False):
+            lams = runs["lam"].dropna().astype(float).unique()
+            rows.append(
+                [
+                    methods[method],
+                    ", ".join(f"{lam:g}" for lam in lams),
+                    _mean(runs["accuracy"] * 100, "{:.1f} %"),
+                    _mean(runs["log_loss"], "{:.3f}"),
+                    _mean(runs["member_accuracy"] * 100, "{:.1f} %"),
+                    _mean(runs["fit_seconds"], "{:.3g}"),
+                    runs["note"].fillna("").iloc[0],
+                ]
+            )
+        cells = [columns, *rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        heading = f"**{n_members} members of {hidden} hidden units**"
+        parts.append("\n".join([heading, "", *lines]))
+    return "\n\n".join(parts)
+
+
+def _mean(values: pd.Series, form: str) -> str:
+    if values.isna().all():
+        return ""
+    return form.format(values.mean())
+
+
+def draw(results: pd.DataFrame, name: str, caption: str, path: Path) -> None:
+    """Accuracy of the ensemble, and of its mean member, against lam.
+
+    Parameters
+    ----------
+    results : DataFrame
+        A row for each run.
+    name : str
+        Of the data.
+    caption : str
+        What was run.
+    path : Path
+        Of the PNG file.
+    """
+    sizes = results.groupby(["members", "hidden"], sort=False)
+    width = 2.6 + 5.2 * sizes.ngroups
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(
+            2,
+            sizes.ngroups,
+            figsize=(width, 7.0),
+            sharex="col",
+            sharey="row",
+            squeeze=False,
+            height_ratios=(2, 1),
+            layout="constrained",
+        )
+        figure.get_layout_engine().set(rect=(0, 0.07, 1, 0.86), hspace=0.05)
+        drawn = results[results["method"].isin(["curve", "search", *RIVALS])]
+        curves = results[results["method"] == "curve"]
+        ticks = (
+            _scale(axes[0, 0], drawn["accuracy"]),
+            _scale(axes[1, 0], curves["member_accuracy"]),
+        )
+        for (shape, config), (top, bottom) in zip(sizes, axes.T, strict=True):
+            lams = sorted(config.loc[config["method"] == "curve", "lam"].unique())
+            _draw_ensemble(top, config, lams)
+            curve = config[config["method"] == "curve"]
+            _draw_curve(bottom, curve, lams, "member_accuracy", linestyle="--")
+            for axis, heights in zip((top, bottom), ticks, strict=True):
+                _finish(axis, lams, heights)
+            bottom.set_xlabel("lam", x=0.42)
+            top.set_title("{} members of {} hidden units".format(*shape), loc="left")
+        axes[0, 0].set_ylabel("test accuracy of the ensemble")
+        axes[1, 0].set_ylabel("of its mean member")
+        title = f"{name}: from independent members (lam = 0) to one end-to-end net (1)"
+        figure.text(
+            0.012, 0.975, title, size=min(14, 1.55 * width), weight="bold", va="top"
+        )
+        caption = textwrap.fill(caption, int(width * 15))
+        figure.text(0.012, 0.018, caption, size=9, color=QUIET, va="bottom")
+        figure.savefig(path, dpi=150)
+        plt.close(figure)
+
+
+def _scale(axis: Any, values: pd.Series) -> list[float]:
+    """Set the limits of a shared axis; where its ticks are."""
+    low, high = values.min(), values.max()
+    room = max(high - low, 0.01)
+    axis.set_ylim(low - 0.08 * room, high + 0.2 * room)
+    low, high = axis.get_ylim()
+    ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    decimals = 0 if np.allclose(100 * np.array(ticks) % 1, 0) else 1
+    axis.set_yticks(ticks, [f"{100 * tick:.{decimals}f} %" for tick in ticks])
+    return ticks
+
+
+def _draw_ensemble(axis: Any, config: pd.DataFrame, lams: list[float]) -> None:
+    """The curve, what was chosen of it, and the rivals' lines, with their names."""
+    labels = []
+    for method, (name, colour) in RIVALS.items():
+        accuracy = config.loc[config["method"] == method, "accuracy"].mean()
+        if not np.isnan(accuracy):
+            axis.plot([-0.3, len(lams) - 0.7], [accuracy] * 2, color=colour)
+            labels.append((accuracy, f"{name}  {100 * accuracy:.1f} %", colour))
+    curve = config[config["method"] == "curve"]
+    means = _draw_curve(axis, curve, lams, "accuracy")
+    if lams:
+        labels.append((means[-1], "joint training", JOINT))
+    search = config[config["method"] == "search"]
+    chosen = search.loc[search["lam"].isin(lams), "lam"].mode()
+    if len(chosen):
+        x = lams.index(chosen[0])
+        axis.plot(x, means[x], "o", ms=15, mfc="none", mec=JOINT, mew=1.4)
+        bottom, top = axis.get_ylim()
+        height = top - 0.07 * (top - bottom)
+        ring = 0.04 * (top - bottom)
+        axis.plot([x, x], [means[x] + ring, height], color=JOINT, lw=0.8)
+        axis.text(
+            x,
+            height,
+            f"GridSearchCV  {100 * search['accuracy'].mean():.1f} %",
+            ha="left" if x == 0 else "right" if x == len(lams) - 1 else "center",
+            va="bottom",
+            color=JOINT,
+        )
+    low, high = axis.get_ylim()
+    heights = _apart([y for y, _, _ in labels], gap=0.06 * (high - low))
+    for height, (_, text, colour) in zip(heights, labels, strict=True):
+        axis.text(len(lams) - 0.6, height, text, color=colour, va="center")
+
+
+def _draw_curve(
+    axis: Any, curve: pd.DataFrame, lams: list[float], column: str, linestyle: str = "-"
+) -> np.ndarray:
+    """A line through the means over runs, with a dot for each run; the means."""
+    positions = curve["lam"].map(lams.index)
+    means = curve.groupby("lam")[column].mean().loc[lams].to_numpy()
+    axis.plot(range(len(lams)), means, linestyle, color=JOINT, lw=2.4, zorder=3)
+    axis.plot(positions, curve[column], "o", color=JOINT, ms=4.5, alpha=0.8, zorder=4)
+    return means
+
+
+def _finish(axis: Any, lams: list[float], heights: list[float]) -> None:
+    """Grid and names; lams crowd near 1, so that each gets the same room."""
+    ends = {0.0: "\nindependent", 1.0: "\nend-to-end"}
+    axis.set_xticks(range(len(lams)), [f"{lam:g}{ends.get(lam, '')}" for lam in lams])
+    axis.set_xlim(-0.5, len(lams) + 1.5)
+    span = (-0.3, max(0, len(lams) - 0.7))
+    axis.hlines(heights, *span, color=GRID, lw=0.8, zorder=0)
+    axis.spines["bottom"].set_bounds(*span)
+
+
+def _apart(values: list[float], gap: float) -> list[float]:
+    """Heights as near to `values` as can be, at least `gap` apart."""
+    order = np.argsort(values)
+    heights = np.array(values, dtype=float)
+    for _ in range(100):
+        for low, high in pairwise(order):
+            overlap = gap - (heights[high] - heights[low])
+            if overlap > 0:
+                heights[low] -= overlap / 2
+                heights[high] += overlap / 2
+    return heights.tolist()
+
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "axes.titlesize": 12,
+    "axes.labelcolor": QUIET,
+    "axes.edgecolor": QUIET,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "text.color": INK,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "ytick.left": False,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+}

@@ -1,0 +1,72 @@
+"""What a module is told of the data: its sizes, and the dtype it computes in."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+# Constructor arguments of a module that are filled in from the data.
+INPUT_SIZE_NAMES = (
+    "n_features_in",
+    "in_features",
+    "n_features",
+    "n_inputs",
+    "num_features",
+    "input_dim",
+    "input_size",
+)
+OUTPUT_SIZE_NAMES = (
+    "n_classes",
+    "out_features",
+    "n_outputs",
+    "num_classes",
+    "output_dim",
+    "output_size",
+)
+CHANNELS_NAMES = ("in_channels", "n_channels")
+DTYPE_NAME = "dtype"
+
+
+def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
+    """Values of the constructor arguments that a module may take from the data.
+
+    Parameters
+    ----------
+    X : array of shape (n_samples, ...)
+    n_classes : int
+    one_logit : bool
+        Whether a binary module puts out one logit instead of two.
+
+    Returns
+    -------
+    dict
+        By argument name: the number of features of a row, its channels where rows are
+        images, the number of outputs, and the floating dtype of X.
+    """
+    sizes: dict[str, Any] = dict.fromkeys(INPUT_SIZE_NAMES, int(np.prod(X.shape[1:])))
+    sizes.update(dict.fromkeys(OUTPUT_SIZE_NAMES, 1 if one_logit else n_classes))
+    if len(X.shape) > 2:
+        sizes.update(dict.fromkeys(CHANNELS_NAMES, int(X.shape[1])))
+    is_double = str(X.dtype).rpartition(".")[2] == "float64"
+    sizes[DTYPE_NAME] = torch.float64 if is_double else torch.float32
+    return sizes
+
+
+def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
+    """The dtype a module takes X in: its weights', or integers for embeddings."""
+    embeds = any(
+        isinstance(layer, nn.Embedding | nn.EmbeddingBag) for layer in module.modules()
+    )
+    is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))
+    if embeds and is_integer:
+        return torch.int64
+    return weight_dtype(module)
+
+
+def weight_dtype(module: nn.Module) -> torch.dtype:
+    """The floating dtype a module computes in."""
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return parameter.dtype
+    return torch.float32

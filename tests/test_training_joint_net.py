@@ -8,12 +8,13 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, GradientNormClipping
 from skorch.dataset import ValidSplit
 from torch import nn
 
-from sklearn_jointens import JointEnsembleClassifier, _members
+from sklearn_jointens import JointEnsembleClassifier, _members, mlp_classifier
 from sklearn_jointens.losses import diversity, joint_loss
+from sklearn_jointens.nn import vectorize_members
 
 WAYS = ("structural", "vmap", "loop")
 LAMS = (0.0, 0.5, 1.0)
@@ -510,3 +511,28 @@ def test_buffers_of_members_are_trained_as_alone(data):
     np.testing.assert_allclose(
         clf.member_proba(X), [member.predict_proba(X) for member in alone], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("norm", [2, float("inf")])
+@pytest.mark.parametrize("way", WAYS)
+def test_gradient_clipping_is_each_members_own(digits, way, norm, monkeypatch):
+    """One norm over all members made lam=0 depend on their number."""
+    X, y = digits
+    monkeypatch.setattr(
+        "sklearn_jointens._members.vectorize_members",
+        lambda modules, method, example: vectorize_members(modules, way, example),
+    )
+    clip = GradientNormClipping(0.05, norm)
+    net = mlp_classifier((6,), max_epochs=3, lr=0.5, callbacks=[clip])
+    net.set_params(optimizer=torch.optim.SGD)
+    many, one = (
+        JointEnsembleClassifier(net, n, 0.0, random_state=0).fit(X, y) for n in (3, 1)
+    )
+    unclipped = JointEnsembleClassifier(
+        net.set_params(callbacks=None), 1, 0.0, random_state=0
+    ).fit(X, y)
+    together, alone, free = (
+        clf.estimators_[0].predict_proba(X) for clf in (many, one, unclipped)
+    )
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    assert abs(free - alone).max() > 0.1

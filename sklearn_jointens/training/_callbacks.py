@@ -1,8 +1,9 @@
-"""What a fit shows."""
+"""Callbacks of a joint fit: what it shows, and clipping that keeps members apart."""
 
 from typing import Any
 
-from skorch.callbacks import Callback, PrintLog
+import torch
+from skorch.callbacks import Callback, GradientNormClipping, PrintLog
 from tqdm.auto import tqdm
 
 # Fits shorter than this show their epochs and no bar.
@@ -44,3 +45,27 @@ class FitProgress(Callback):
         if self.bar_ is not None:
             self.bar_.close()
         self.bar_ = None
+
+
+class MemberNormClipping(GradientNormClipping):
+    """skorch's clipping of the gradient's norm, for each member by itself.
+
+    One norm over all members would tie each of them to the others, at ``lam=0`` too.
+    """
+
+    def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
+        if net.module_.method == "loop":
+            for member in net.module_.members:
+                super().on_grad_computed(net, member.named_parameters(), **kwargs)
+        elif self.gradient_clip_value is not None:
+            self._clip_stacked([p.grad for _, p in named_parameters])
+
+    def _clip_stacked(self, gradients: list[torch.Tensor | None]) -> None:
+        """Scale gradients (n_members, ...) as torch's clip_grad_norm_ does, in place."""
+        present = [gradient for gradient in gradients if gradient is not None]
+        order = float(self.gradient_clip_norm_type)
+        norms = [torch.linalg.vector_norm(g.flatten(1), order, 1) for g in present]
+        total = torch.linalg.vector_norm(torch.stack(norms), order, 0)
+        share = (self.gradient_clip_value / (total + 1e-6)).clamp(max=1.0)
+        for gradient in present:
+            gradient.mul_(share.view(-1, *[1] * (gradient.ndim - 1)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetBinaryClassifier
+from skorch.callbacks import GradientNormClipping
 from skorch.dataset import Dataset, get_len, unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor
@@ -24,7 +25,11 @@ from sklearn_jointens.training._batches import (
     row_chunks,
     unwrap_subset,
 )
-from sklearn_jointens.training._callbacks import EpochLog, FitProgress
+from sklearn_jointens.training._callbacks import (
+    EpochLog,
+    FitProgress,
+    MemberNormClipping,
+)
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._module_arguments import input_dtype
 from sklearn_jointens.training._record import EpochRecord
@@ -43,6 +48,7 @@ class JointNet(MemberNet):
     vectorized_: tuple[VectorizedModule]
     family_: Family
     lam_: float
+    callbacks_: list[tuple[str, Any]]
 
     def get_default_callbacks(self) -> list[Any]:
         callbacks = []
@@ -54,6 +60,13 @@ class JointNet(MemberNet):
         if self.verbose:
             callbacks.append(("fit_progress", FitProgress()))
         return callbacks
+
+    def initialize_callbacks(self) -> "JointNet":
+        super().initialize_callbacks()
+        self.callbacks_ = [
+            (name, _for_each_member(callback)) for name, callback in self.callbacks_
+        ]
+        return self
 
     def initialize_module(self) -> "JointNet":
         (self.module_,) = self.vectorized_
@@ -243,6 +256,13 @@ class JointNet(MemberNet):
         with torch.random.fork_rng(devices=[]):
             for batch in batches:
                 yield to_tensor(unpack_data(batch), device=self.device)
+
+
+def _for_each_member(callback: Any) -> Any:
+    """What stands in for a prototype's callback that would mix the members."""
+    if type(callback) is GradientNormClipping:
+        return MemberNormClipping(**callback.get_params()).initialize()
+    return callback
 
 
 # Floats that the activations of one chunk of rows may take, about 64 MB.

@@ -61,7 +61,7 @@ class MemberNormClipping(GradientNormClipping):
             self._clip_stacked([p.grad for _, p in named_parameters])
 
     def _clip_stacked(self, gradients: list[torch.Tensor | None]) -> None:
-        """Scale gradients (n_members, ...) as torch's clip_grad_norm_ does, in place."""
+        """Scale gradients (n_members, ...) in place, as clip_grad_norm_ does."""
         present = [gradient for gradient in gradients if gradient is not None]
         order = float(self.gradient_clip_norm_type)
         norms = [torch.linalg.vector_norm(g.flatten(1), order, 1) for g in present]

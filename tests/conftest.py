@@ -1,7 +1,5 @@
 """Fixtures that several test files share."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -9,9 +7,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import minmax_scale
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Several workers share the cores: more than one thread each only makes them wait.
-    torch.set_num_threads(1)
+# Small tensors: more threads would only wait for one another.
+torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):

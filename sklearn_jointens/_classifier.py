@@ -30,8 +30,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
 
     whose ensemble is the normalised geometric mean of the members' probabilities.
     ``lam=0`` trains the members independently, as bagging does (with
-    ``bootstrap=True``, exactly so); ``lam=1`` trains one end-to-end network; the best
-    is often between. The smaller the members, the more joint training helps.
+    ``bootstrap=True``, also on bootstrap samples); ``lam=1`` trains one end-to-end
+    network; the best is often between. The smaller the members, the more joint training helps.
 
     Parameters
     ----------

@@ -1,7 +1,11 @@
 """Bagging for neural networks with a dial: joint training as scikit-learn has it."""
 
 from sklearn_jointens._classifier import JointEnsembleClassifier
-from sklearn_jointens._members import IdenticalMembersWarning, Vectorization
+from sklearn_jointens._members import (
+    IdenticalMembersWarning,
+    ProbabilitiesAsLogitsWarning,
+    Vectorization,
+)
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import OutOfBagWarning
 from sklearn_jointens.training import DivergenceError
@@ -13,6 +17,7 @@ __all__ = [
     "IdenticalMembersWarning",
     "JointEnsembleClassifier",
     "OutOfBagWarning",
+    "ProbabilitiesAsLogitsWarning",
     "Vectorization",
     "mlp_classifier",
 ]

@@ -53,6 +53,24 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters of the ensemble, and of its members as ``estimator__...``.
+
+        Parameters
+        ----------
+        **params : dict
+            ``estimator__lr=0.1``, say, changes the default member when there is no
+            other.
+
+        Returns
+        -------
+        self : object
+        """
+        of_member = any(name.startswith("estimator__") for name in params)
+        if of_member and params.get("estimator", self.estimator) is None:
+            params["estimator"] = mlp_classifier()
+        return super().set_params(**params)
+
     # -- what is checked before any work ---------------------------------------------
 
     def _resolve_prototype(self) -> Any:
@@ -62,10 +80,11 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         device = prototype.device if self.device is None else self.device
         prototype = unfitted_net(prototype)
         prototype.set_params(device=check_device(device, owner))
-        if self.oob_score and not self.bootstrap:
+        if self.oob_score and (self.warm_start or not self.bootstrap):
             raise ValueError(
                 f"The 'oob_score' parameter of {owner} must be False unless "
-                f"bootstrap=True. Got {self.oob_score!r} instead."
+                "bootstrap=True and warm_start=False: members that go on may have seen "
+                f"any row. Got {self.oob_score!r} instead."
             )
         return prototype
 
@@ -94,7 +113,16 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             random_state = int(np.random.SeedSequence().generate_state(1)[0])
         generator = check_random_state(random_state)
         training_seed = int(generator.randint(_MAX_SEED))
-        return training_seed, generator.randint(_MAX_SEED, size=int(self.n_estimators))
+        seeds = generator.randint(_MAX_SEED, size=int(self.n_estimators))
+        return training_seed, seeds
+
+    def _bag_seeds(self, seeds: np.ndarray) -> np.ndarray:
+        """Of each member's bootstrap: those of an earlier fit, then the new ones.
+
+        A member that goes on with another bag would have seen its out-of-bag rows.
+        """
+        known = getattr(self, "_seeds_of_bags", seeds[:0])
+        return np.concatenate([known, seeds[len(known) :]])
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -156,6 +184,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
                 warn_if_identical(members)
             if history is not None:
                 net.history_ = copy.copy(history)
+                member_seeds = self._bag_seeds(member_seeds)
             bags = self._set_weights(net, X.shape[0], weight, member_seeds)
             reseed(_later(training_seed, net))
             net.partial_fit(X, y, epochs=epochs)
@@ -178,8 +207,8 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             self._explain_out_of_memory(net.batch_size),
             isolated_random_state(_later(training_seed, net), net.device),
         ):
-            seeds = member_seeds + n_epochs
-            bags = self._set_weights(net, X.shape[0], weight, seeds)
+            member_seeds = self._bag_seeds(member_seeds)
+            bags = self._set_weights(net, X.shape[0], weight, member_seeds)
             try:
                 net.partial_fit(X, y, epochs=1)
             except Exception:
@@ -215,6 +244,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         net.weight_ = net.valid_weight_
         if not self.bootstrap:
             return None
+        self._seeds_of_bags = member_seeds
         bags = _bootstrap_counts(member_seeds, n_samples)
         counts = torch.as_tensor(bags, device=net.device)
         net.weight_ = counts if weight is None else counts * net.valid_weight_

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metadata_routing import UNUSED
 
 from sklearn_jointens._base import BaseJointEnsemble
 from sklearn_jointens._checks import (
@@ -31,7 +32,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     whose ensemble is the normalised geometric mean of the members' probabilities.
     ``lam=0`` trains the members independently, as bagging does (with
     ``bootstrap=True``, also on bootstrap samples); ``lam=1`` trains one end-to-end
-    network; the best is often between. The smaller the members, the more joint training helps.
+    network; the best is often between. The smaller the members, the more joint training
+    helps.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     oob_score : bool or callable, default=False
         Whether to score the ensemble on out-of-bag rows, each predicted by the members
         that have not seen it. By accuracy, or a callable ``metric(y_true, y_pred)``.
-        Only with ``bootstrap=True``.
+        Only with ``bootstrap=True``, and without `warm_start` and `partial_fit`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the rows' weights. "balanced" is
         ``n_samples / (n_classes * bincount(y))``.
@@ -89,9 +91,9 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when X has names that are all strings.
     member_scores_ : ndarray of shape (n_estimators,)
-        Each member's own accuracy: on its out-of-bag rows with ``bootstrap=True``, else
-        on the validation data when the prototype has a `train_split`, else on the
-        training data.
+        Each member's own accuracy on rows of the last call: on its out-of-bag rows
+        with ``bootstrap=True``, else on the validation data when the prototype has a
+        `train_split`, else on the training data. `score_members` takes other rows.
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
@@ -137,6 +139,11 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         **BaseJointEnsemble._parameter_constraints,
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
+
+    # Which members to use is no metadata of the rows.
+    __metadata_request__predict = {"members": UNUSED}
+    __metadata_request__predict_proba = {"members": UNUSED}
+    __metadata_request__predict_log_proba = {"members": UNUSED}
 
     def __init__(
         self,
@@ -246,6 +253,12 @@ shape (n_samples, ...)
             X, y = check_X_y(self, X, y, reset=first)
             check_labels(self, y, classes)
             weight = check_weight(self, sample_weight, X, y)
+            if self.oob_score:
+                raise ValueError(
+                    "The 'oob_score' parameter of JointEnsembleClassifier must be "
+                    "False in partial_fit, whose rows may have been seen before. "
+                    f"Got {self.oob_score!r} instead."
+                )
             if first:
                 self._train(prototype, X, y, classes, weight, members=[], epochs=1)
             self.classes_ = classes
@@ -314,7 +327,7 @@ shape (n_samples, ...)
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X, members=members))
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, members: Any = None) -> np.ndarray:
         """The most probable label of each row.
 
         A `NeuralNetBinaryClassifier`'s `threshold` is respected.
@@ -322,12 +335,14 @@ shape (n_samples, ...)
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
+        members : array-like of int or bool, default=None
+            As in `predict_proba`.
 
         Returns
         -------
         ndarray of shape (n_samples,)
         """
-        proba = self.predict_proba(X)
+        proba = self.predict_proba(X, members=members)
         threshold = getattr(self.net_, "threshold", 0.5)
         if threshold != 0.5:
             return self.classes_[(proba[:, 1] > threshold).astype(int)]

@@ -10,8 +10,9 @@ from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Freezer, ParamMapper, Unfreezer
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
+from torch.nn.parameter import is_lazy
 
-from sklearn_jointens.losses import Family
+from sklearn_jointens.losses import Categorical, CategoricalProbabilities, Family
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.training import (
     MemberNet,
@@ -41,6 +42,10 @@ _PROBE_ROWS = 8
 
 class IdenticalMembersWarning(UserWarning):
     """All members start from the same weights, and would stay the same."""
+
+
+class ProbabilitiesAsLogitsWarning(UserWarning):
+    """Members put out probabilities where their criterion takes logits."""
 
 
 class Vectorization(NamedTuple):
@@ -142,13 +147,31 @@ def build_members(
     -------
     list of MemberNet
     """
-    members = []
+    members: list[Any] = []
     for seed in seeds:
         reseed(int(seed))
-        member = derived_net(prototype, MemberNet)
-        member.set_params(device=device, verbose=0)
-        members.append(member.observe(X, labels).initialize())
+        members.append(
+            members[0].sibling()
+            if members
+            else _first_member(prototype, X, labels, device)
+        )
     return members
+
+
+def _first_member(prototype: Any, X: Any, labels: np.ndarray, device: Any) -> Any:
+    member = derived_net(prototype, MemberNet)
+    member.set_params(device=device, verbose=0)
+    member.observe(X, labels)
+    try:
+        return member.initialize()
+    except TypeError as error:
+        if "required positional argument" not in str(error):
+            raise
+        raise TypeError(
+            f"{error}. Give it to the member as module__..., or name it "
+            "'n_features_in' or 'n_classes' (and the like) to have it taken from the "
+            "data."
+        ) from error
 
 
 def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.Tensor:
@@ -165,6 +188,7 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
             f"The 'estimator' parameter of {owner} must have one module, 'module'. "
             f"Got {member._modules} instead."
         )
+    _check_monitors(member, owner)
     n_rows = min(_PROBE_ROWS, X.shape[0])
     dataset = member.get_dataset(X[:n_rows])
     iterator = member.get_iterator(dataset)
@@ -175,6 +199,9 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
     try:
         with torch.no_grad():
             output = module(rows)
+            for other in members[1:]:
+                if any(map(is_lazy, other.module_.parameters())):
+                    other.module_(rows)  # which is what gives lazy layers their sizes
     except Exception as error:
         raise ValueError(
             f"The 'estimator' parameter of {owner} must have a module that takes X, in "
@@ -196,7 +223,32 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
             f"The 'estimator' parameter of {owner} must have a module with {wrong}. "
             f"Got {type(module).__name__} with an output {got} instead."
         )
+    if type(family) is Categorical and not CategoricalProbabilities().check_output(
+        output, *output.shape
+    ):
+        warnings.warn(
+            f"{type(module).__name__} puts out probabilities, which criterion="
+            "CrossEntropyLoss takes for logits: drop its softmax, or use "
+            "criterion=NLLLoss.",
+            ProbabilitiesAsLogitsWarning,
+            stacklevel=6,
+        )
     return rows
+
+
+def _check_monitors(member: Any, owner: str) -> None:
+    """Raise when a callback waits for validation figures that there will not be."""
+    if member.train_split:
+        return
+    for name, callback in member.callbacks_:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid_"):
+            raise ValueError(
+                f"The 'train_split' parameter of the member of {owner} must be set, "
+                "for example to skorch's ValidSplit(5, stratified=True), when the "
+                f"callback {name!r} monitors {monitor!r}. "
+                f"Got {member.train_split!r} instead."
+            )
 
 
 def warn_if_identical(members: Sequence[Any]) -> None:

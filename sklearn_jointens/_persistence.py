@@ -173,7 +173,8 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
     elif state.get("prototype", "missing") is None:
         raise ValueError(
             f"The 'estimator' parameter of {cls.__name__}.load must be the prototype "
-            "that was fitted: the file cannot hold it. Got None instead."
+            "that was fitted, which the file cannot hold: load(path, estimator=net). "
+            "Got None instead."
         )
     try:
         with isolated_random_state(0, "cpu"):

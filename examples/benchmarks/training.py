@@ -95,7 +95,7 @@ def _captured(one: Callable[..., None], batch: Any, n_steps: int) -> Callable[[]
 
 def fit(setting: Setting) -> Iterator[Figure]:
     """A whole `fit` against a bare loop over the same vectorized module."""
-    n_rows, epochs = 6000, 10
+    n_rows, epochs = 12_000, 10
     rows, tensors = setting.rows(n_rows), setting.tensors(n_rows)
     ensemble, module = setting.ensemble(epochs), setting.vectorized()
 

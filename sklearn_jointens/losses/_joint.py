@@ -28,12 +28,16 @@ class JointTerms(NamedTuple):
         Each member's mean negative log-likelihood.
     natural : Tensor of shape (n_outputs, n_samples)
         The ensemble's natural parameters.
+    member_first : Tensor of shape (n_members, n_samples), bool, or None
+        Whether no class is more probable than the target's. It comes for nothing, and
+        is None where the statistic is not that of one class.
     """
 
     loss: Tensor
     ensemble_loss: Tensor
     member_losses: Tensor
     natural: Tensor
+    member_first: Tensor | None
 
     @property
     def diversity(self) -> Tensor:
@@ -72,13 +76,14 @@ def _mean_natural(natural: Tensor, weight: Tensor | None) -> Tensor:
 
 def _nll_and_mean(
     natural: Tensor, family: Family, target: Target
-) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood (n_members, n_samples), and the mean, scaled alike."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Negative log-likelihood (n_members, n_samples), its bulk, and the scaled mean."""
     bulk, rest, mean = family.moments(natural)
     if target.scale is not None:
         bulk, rest = bulk * target.scale, rest * target.scale
         mean = mean * target.scale
-    return bulk - target.inner(natural) + rest, mean
+    bulk = bulk - target.inner(natural)
+    return bulk + rest, bulk, mean
 
 
 class _JointLoss(torch.autograd.Function):
@@ -93,12 +98,12 @@ class _JointLoss(torch.autograd.Function):
         lam: float,
         weight: Tensor | None,
         gradient_scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
         n_members, _, n_samples = natural.shape
         rows = _row_weights(target, weight, natural)
-        member_nll, mean = _nll_and_mean(natural, family, target)
+        member_nll, bulk, mean = _nll_and_mean(natural, family, target)
         ensemble = _mean_natural(natural, rows)
-        ensemble_nll, ensemble_mean = _nll_and_mean(ensemble[None], family, target)
+        ensemble_nll, _, ensemble_mean = _nll_and_mean(ensemble[None], family, target)
         if rows is None:
             member_losses, ensemble_loss = member_nll.mean(1), ensemble_nll.mean()
         else:
@@ -122,8 +127,10 @@ class _JointLoss(torch.autograd.Function):
                 share = rows * factor
                 gradient = mean.mul_(share * (1 - lam)).add_(shared * share)
             ctx.save_for_backward(gradient)
+        # The largest natural parameter less the target's own.
+        first = None if target.index is None else bulk == 0
         ctx.mark_non_differentiable(ensemble_loss, member_losses, ensemble)
-        return loss, ensemble_loss, member_losses, ensemble
+        return loss, ensemble_loss, member_losses, ensemble, first
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Any, ...]:

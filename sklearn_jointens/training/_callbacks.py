@@ -1,5 +1,6 @@
 """Callbacks of a joint fit: what it shows, and clipping that keeps members apart."""
 
+import time
 from typing import Any
 
 import torch
@@ -22,24 +23,32 @@ class FitProgress(Callback):
     """A bar over all batches of a fit, which appears only on long fits."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        self.start_ = time.monotonic()
+        self.n_done_ = self.n_batches_ = 0
         self.bar_ = None
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, **kwargs: Any
     ) -> None:
-        if self.bar_ is None:
+        if not self.n_batches_:
             batches = len(net.get_iterator(dataset_train, training=True))
-            self.bar_ = tqdm(
-                total=batches * net.epochs_,
-                unit="batch",
-                desc="fit",
-                delay=_DELAY_SECONDS,
-                leave=False,
-            )
+            self.n_batches_ = batches * net.epochs_
 
     def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
-        if training:
+        if not training:
+            return
+        self.n_done_ += 1
+        if self.bar_ is not None:
             self.bar_.update()
+        elif time.monotonic() - self.start_ > _DELAY_SECONDS:
+            # Not made before it is wanted: tqdm would draw it around printed lines.
+            self.bar_ = tqdm(
+                desc="fit",
+                initial=self.n_done_,
+                total=self.n_batches_,
+                unit="batch",
+                leave=False,
+            )
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         if self.bar_ is not None:

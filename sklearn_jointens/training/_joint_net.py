@@ -103,10 +103,13 @@ class JointNet(MemberNet):
             self.family_,
             gradient_scale=natural.shape[0],
         )
+        correct = terms.member_first if training else None
+        if correct is None:
+            correct = self.family_.is_correct(natural.detach(), y)
         self.step_ = {
             "y_pred": self.family_.output(terms.natural),
             "terms": terms,
-            "member_correct": self.family_.is_correct(natural.detach(), y),
+            "member_correct": correct,
         }
         return terms.loss if training else terms.ensemble_loss
 

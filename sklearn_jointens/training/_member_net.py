@@ -16,6 +16,7 @@ from scipy import sparse
 from sklearn.base import clone
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset
+from skorch.history import History
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -79,6 +80,24 @@ class MemberNet(_SkorchNet):
         one_logit = self._is_one_logit()
         self.data_sizes_ = sizes_from_data(X, len(labels), one_logit)
         return self
+
+    def sibling(self) -> "MemberNet":
+        """Another member, initialized anew; what has no weights is shared.
+
+        Several times faster than a net made from nothing, for ensembles of hundreds.
+        """
+        other = _new_plain(type(self))
+        other.__dict__.update(self.__dict__)
+        for name, value in self.__dict__.items():
+            if name == "module" or name.startswith("module__"):
+                other.__dict__[name] = _cloned(value)
+        del other.__dict__["optimizer_"]
+        other.history_ = History()
+        other.init_context_ = "module"
+        other.initialize_module()
+        other.init_context_ = None
+        other.module_.to(self.device)
+        return other
 
     def _is_one_logit(self) -> bool:
         criterion = self.criterion
@@ -180,6 +199,13 @@ class MemberNet(_SkorchNet):
             self.observe(X, np.unique(y))
         return super().fit(X, y, **fit_params)
 
+    def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+        if self.initialized_ and "optimizer_" not in self.__dict__:
+            self.init_context_ = "optimizer"
+            self.initialize_optimizer()
+            self.init_context_ = None
+        return super().partial_fit(X, y, **params)
+
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
         # While it trains, callbacks compare with encoded targets.
         self.is_training_ = True
@@ -220,10 +246,6 @@ class MemberNet(_SkorchNet):
         super().__setstate__(state)
         if asked is not None:
             self.device = asked
-        if self.initialized_ and "optimizer_" not in self.__dict__:
-            self.init_context_ = "optimizer"
-            self.initialize_optimizer()
-            self.init_context_ = None
 
 
 def _new_plain(cls: Any) -> Any:
@@ -258,6 +280,13 @@ class MemberNetClassifier(MemberNet, NeuralNetClassifier):
     """
 
 
+def _cloned(value: Any) -> Any:
+    """scikit-learn's ``clone`` of a parameter, quick where there is nothing to copy."""
+    if value is None or isinstance(value, type | str | bool | int | float):
+        return value
+    return clone(value, safe=False)
+
+
 def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
     """scikit-learn's ``clone``, which shares what cannot be copied.
 
@@ -274,11 +303,8 @@ def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
     """
     params = {}
     for name, value in prototype.get_params(deep=False).items():
-        if value is None or isinstance(value, type | str | bool | int | float):
-            params[name] = value
-            continue
         try:
-            params[name] = clone(value, safe=False)
+            params[name] = _cloned(value)
         except TypeError:
             params[name] = value
     return (type(prototype) if cls is None else cls)(**params)

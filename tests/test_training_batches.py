@@ -226,7 +226,7 @@ def test_sparse_rows_are_made_dense_a_batch_at_a_time(X, y, kind, monkeypatch):
         ({"iterator_train": type("Loader", (DataLoader,), {})}, False),
         ({"dataset": type("Rows", (Dataset,), {})}, False),
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else str(value),
 )
 def test_what_only_dataloader_can_do_is_left_to_it(X, y, options, sliced):
     prototype = NeuralNetClassifier(

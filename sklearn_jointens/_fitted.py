@@ -237,6 +237,8 @@ class FittedEnsembleMixin:
         state["estimators_"] = [copied_net(self.estimators_[j]) for j in kept]
         for name in ("oob_score_", "oob_decision_function_"):
             state.pop(name, None)  # of the whole ensemble
+        if "_seeds_of_bags" in state:
+            state["_seeds_of_bags"] = self._seeds_of_bags[kept]
         vars(smaller).update(state)
         smaller._assemble()
         smaller.member_scores_ = self.member_scores_[kept]
@@ -248,7 +250,8 @@ def _of_members(history: Any, kept: np.ndarray) -> Any:
     restricted = type(history)()
     for row in history:
         lists = {
-            name: [row[name][j] for j in kept]
+            # Members that were added later have no part in early epochs.
+            name: [row[name][j] for j in kept if j < len(row[name])]
             for name in row
             if name.endswith(("_member_losses", "_member_accuracies"))
         }

@@ -66,8 +66,8 @@ def out_of_bag_score(
     known = ~np.isnan(proba).any(axis=1)
     if not known.all():
         warnings.warn(
-            f"Of {len(known)} rows, {(~known).sum()} in the bag of every member and so "
-            "without an out-of-bag prediction. Raise 'n_estimators'.",
+            f"{(~known).sum()} of {len(known)} rows are in the bag of every member and "
+            "have no out-of-bag prediction. Raise 'n_estimators'.",
             OutOfBagWarning,
             stacklevel=6,
         )

@@ -157,8 +157,8 @@ def test_oob_score_without_bootstrap(digits):
         ensemble(oob_score=True),
         *digits,
         ValueError,
-        f"The 'oob_score' parameter of {OWNER} must be False unless bootstrap=True. "
-        "Got True instead.",
+        f"The 'oob_score' parameter of {OWNER} must be False unless bootstrap=True and "
+        "warm_start=False: members that go on may have seen any row. Got True instead.",
     )
 
 
@@ -923,7 +923,8 @@ def test_file_that_is_not_there(tmp_path):
 def test_file_of_an_own_module_without_the_prototype(path):
     message = (
         f"The 'estimator' parameter of {OWNER}.load must be the prototype that was "
-        "fitted: the file cannot hold it. Got None instead."
+        "fitted, which the file cannot hold: load(path, estimator=net). Got None "
+        "instead."
     )
 
     with pytest.raises(ValueError, match=exactly(message)):

@@ -712,15 +712,6 @@ def test_partial_fit_adds_no_members(data, bootstrap):
     clf.drop_members([0]).partial_fit(*data)
 
 
-def test_partial_fits_of_a_bootstrap_see_new_samples(data):
-    X, y = data
-    clf = ensemble(bootstrap=True).partial_fit(X, y, classes=np.unique(y))
-    first = clf.member_scores_
-    for _ in range(3):
-        clf.partial_fit(X, y)
-    assert (clf.member_scores_ != first).any()
-
-
 # -- fits that fail ------------------------------------------------------------------
 
 

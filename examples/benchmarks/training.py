@@ -118,7 +118,7 @@ def fit(setting: Setting) -> Iterator[Figure]:
 
 def rivals(setting: Setting) -> Iterator[Figure]:
     """What a user would take instead, over the joint ensemble's `fit`."""
-    n_rows, epochs = 4000, 3
+    n_rows, epochs = 20_000, 3
     X, y = setting.rows(n_rows)
     ensemble = setting.ensemble(epochs)
     bagging = BaggingClassifier(

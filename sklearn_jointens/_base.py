@@ -18,6 +18,7 @@ from sklearn_jointens._members import (
     build_members,
     check_device,
     check_prototype,
+    plain_modules,
     probe,
     vectorize,
     warn_if_identical,
@@ -171,14 +172,8 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         ):
             # Copies, so that a fit that fails leaves an earlier one as it was.
             members = [copied_net(member) for member in members]
-            members += build_members(
-                prototype,
-                X,
-                labels,
-                member_seeds[len(members) :],
-                reseed,
-                prototype.device,
-            )
+            new_seeds = member_seeds[len(members) :]
+            members += build_members(prototype, X, labels, new_seeds, reseed)
             net = self._joint_net(prototype, members, labels, example=X)
             if not self.bootstrap and history is None:
                 warn_if_identical(members)
@@ -270,7 +265,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
     ) -> None:
         """Hand the weights back to the members, and set the fitted attributes."""
         vectorized = net.vectorized_[0]
-        split_members(vectorized, into=[_plain_module(m.module_) for m in members])
+        split_members(vectorized, into=plain_modules(members))
         for member in members:
             member.module_.eval()
         self.net_ = net
@@ -293,10 +288,6 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
 def _later(seed: int, net: Any) -> int:
     """The seed of an epoch that comes after those in the net's history."""
     return (seed + len(net.history_)) % _MAX_SEED
-
-
-def _plain_module(module: torch.nn.Module) -> torch.nn.Module:
-    return getattr(module, "_orig_mod", module)
 
 
 def _bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:

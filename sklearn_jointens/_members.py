@@ -127,7 +127,6 @@ def build_members(
     labels: np.ndarray,
     seeds: Sequence[int],
     reseed: Callable[[int], None],
-    device: Any,
 ) -> list[Any]:
     """Initialized member nets, each from its own seed.
 
@@ -141,7 +140,6 @@ def build_members(
         One for each member.
     reseed : callable
         Seeds all generators.
-    device : str or torch.device
 
     Returns
     -------
@@ -151,16 +149,14 @@ def build_members(
     for seed in seeds:
         reseed(int(seed))
         members.append(
-            members[0].sibling()
-            if members
-            else _first_member(prototype, X, labels, device)
+            members[0].sibling() if members else _first_member(prototype, X, labels)
         )
     return members
 
 
-def _first_member(prototype: Any, X: Any, labels: np.ndarray, device: Any) -> Any:
+def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
     member = derived_net(prototype, MemberNet)
-    member.set_params(device=device, verbose=0)
+    member.set_params(verbose=0)
     member.observe(X, labels)
     try:
         return member.initialize()
@@ -266,6 +262,12 @@ def warn_if_identical(members: Sequence[Any]) -> None:
         )
 
 
+def plain_modules(members: Sequence[Any]) -> list[torch.nn.Module]:
+    """The members' modules, without the wrapper of torch.compile."""
+    modules = [member.module_ for member in members]
+    return [getattr(module, "_orig_mod", module) for module in modules]
+
+
 def vectorize(
     members: Sequence[Any], example: torch.Tensor | None, method: str = "auto"
 ) -> VectorizedModule:
@@ -282,8 +284,7 @@ def vectorize(
     -------
     VectorizedModule
     """
-    modules = [member.module_ for member in members]
-    modules = [getattr(module, "_orig_mod", module) for module in modules]
+    modules = plain_modules(members)
     mixing = _what_mixes_entries(members[0])
     if method != "auto" or mixing is None:
         return vectorize_members(modules, method=method, example=example)

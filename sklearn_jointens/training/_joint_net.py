@@ -189,8 +189,7 @@ class JointNet(MemberNet):
         for record in self.records_.values():
             record.clear()
         # What the members are scored on afterwards.
-        self.held_out_ = dataset_valid is not None
-        self.scored_ = dataset_valid if self.held_out_ else dataset_train
+        self.scored_ = dataset_train if dataset_valid is None else dataset_valid
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
@@ -275,8 +274,10 @@ _CHUNK_ROWS = 1000
 
 def _chunk_size(module: Any, X: Any) -> int:
     """Rows a chunk: enough to be fast, few enough that activations stay small."""
+    # A weight's outputs come first; behind the members where these are stacked.
+    axes = 1 if module.method == "loop" else 2
     width = sum(
-        parameter.shape[0] * parameter.shape[1]
+        parameter.shape[:axes].numel()
         for parameter in module.parameters()
         if parameter.ndim > 1
     )

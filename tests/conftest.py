@@ -9,8 +9,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import minmax_scale
 
-# Small tensors: more threads would only wait for one another. The same in processes that
-# tests start, because another number of threads rounds differently.
+# Small tensors: more threads would only wait for one another. The same in processes
+# that tests start, because another number of threads rounds differently.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 

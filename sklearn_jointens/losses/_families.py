@@ -28,8 +28,9 @@ class Target:
     Attributes
     ----------
     index : Tensor of shape (n_samples,), dtype int64, or None
-        The observed class where the statistic is its indicator; ``None`` where
-        `statistic` is given.
+        Where the observed class's parameter of each row stands among the flattened
+        (n_outputs, n_samples), if the statistic is the indicator of one class;
+        ``None`` where `statistic` is given.
     statistic : Tensor of shape (n_outputs, n_samples) or None
         The sufficient statistic of each row.
     scale : Tensor of shape (n_samples,) or None
@@ -49,19 +50,19 @@ class Target:
     def inner(self, natural: Tensor) -> Tensor:
         """``<statistic, natural>`` for every member and row, (n_members, n_samples)."""
         if self.index is not None:
-            # A broadcast index over members is what gather accepts without a copy.
-            index = self.index.expand(natural.shape[0], 1, -1)
-            return natural.gather(1, index).squeeze(1)
+            # Several times faster than to gather with an index for each member.
+            return natural.flatten(1).index_select(1, self.index)
         assert self.statistic is not None
         return (natural * self.statistic).sum(1)
 
-    def subtract_from(self, mean: Tensor) -> Tensor:
-        """``mean - statistic``, in place on `mean` of shape (n_outputs, n_samples)."""
+    def subtract_from(self, mean: Tensor, factor: float) -> Tensor:
+        """``mean - factor * statistic``, in place on `mean` (n_outputs, n_samples)."""
         if self.index is not None:
-            ones = mean.new_ones(1, len(self.index))
-            return mean.scatter_add_(0, self.index[None], -ones)
+            ones = mean.new_ones(len(self.index))
+            mean.view(-1).index_add_(0, self.index, ones, alpha=-factor)
+            return mean
         assert self.statistic is not None
-        return mean.sub_(self.statistic)
+        return mean.sub_(self.statistic, alpha=factor)
 
 
 def _at_least_float32(output: Tensor) -> Tensor:
@@ -173,7 +174,8 @@ class Categorical(Family):
             kept = (y != self.ignore_index).to(dtype)
             row_weight = kept if row_weight is None else row_weight * kept
         if self.label_smoothing == 0:
-            return Target(index=y, weight=row_weight, normalizer=row_weight)
+            index = torch.arange(len(y), device=y.device).add_(y, alpha=len(y))
+            return Target(index=index, weight=row_weight, normalizer=row_weight)
         return self._smoothed(y, n_outputs, dtype, weight, row_weight)
 
     def _smoothed(

@@ -110,22 +110,24 @@ class _JointLoss(torch.autograd.Function):
             ensemble_rows = rows.mean(0) if rows.ndim == 2 else rows
             member_losses = (member_nll * rows).sum(1)
             ensemble_loss = (ensemble_nll[0] * ensemble_rows).sum()
-        loss = lam * ensemble_loss + (1 - lam) * member_losses.mean()
+        loss = torch.lerp(member_losses.mean(), ensemble_loss, lam)
 
         if ctx.needs_input_grad[0]:
             # scale * (lam * mean(zbar) + (1 - lam) * mean(z_j)) - statistic, the shared
             # part first, so that each member costs one pass or two in place.
-            shared = target.subtract_from(ensemble_mean[0] * lam)
             factor = gradient_scale / n_members
             if rows is None:
                 factor /= n_samples
-                gradient = mean.mul_(factor * (1 - lam)).add_(shared.mul_(factor))
+            shared = ensemble_mean[0].mul_(factor * lam)
+            shared = target.subtract_from(shared, factor)
+            own = factor * (1 - lam)
+            if rows is None:
+                gradient = torch.add(shared, mean, alpha=own, out=mean)
             elif rows.ndim == 2:
-                gradient = mean.mul_(1 - lam).add_(shared)
-                gradient.mul_(rows.mul(factor)[:, None, :])
+                gradient = torch.add(shared, mean, alpha=own, out=mean)
+                gradient.mul_(rows[:, None, :])
             else:
-                share = rows * factor
-                gradient = mean.mul_(share * (1 - lam)).add_(shared * share)
+                gradient = torch.addcmul(shared * rows, mean, rows, value=own, out=mean)
             ctx.save_for_backward(gradient)
         # The largest natural parameter less the target's own.
         first = None if target.index is None else bulk == 0

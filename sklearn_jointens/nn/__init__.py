@@ -1,22 +1,53 @@
 """Running M networks of one architecture as one module, and member networks."""
 
 from sklearn_jointens.nn._base import VectorizedModule
-from sklearn_jointens.nn._layers import (
-    VectorizedBatchNorm1d,
-    VectorizedEmbedding,
-    VectorizedLayerNorm,
-    VectorizedLinear,
+from sklearn_jointens.nn._convolution import (
+    VectorizedConv1d,
+    VectorizedConv2d,
+    VectorizedConv3d,
+    VectorizedConvTranspose1d,
+    VectorizedConvTranspose2d,
+    VectorizedConvTranspose3d,
 )
-from sklearn_jointens.nn._networks import MLP
+from sklearn_jointens.nn._densenet import DenseNetBC
+from sklearn_jointens.nn._layers import (
+    VectorizedEmbedding,
+    VectorizedLinear,
+    VectorizedPReLU,
+)
+from sklearn_jointens.nn._networks import MLP, ConvNet
+from sklearn_jointens.nn._normalization import (
+    VectorizedBatchNorm1d,
+    VectorizedBatchNorm2d,
+    VectorizedBatchNorm3d,
+    VectorizedGroupNorm,
+    VectorizedInstanceNorm1d,
+    VectorizedInstanceNorm2d,
+    VectorizedLayerNorm,
+)
 from sklearn_jointens.nn._vectorize import split_members, vectorize_members
 
 __all__ = [
     "MLP",
+    "ConvNet",
+    "DenseNetBC",
     "VectorizedBatchNorm1d",
+    "VectorizedBatchNorm2d",
+    "VectorizedBatchNorm3d",
+    "VectorizedConv1d",
+    "VectorizedConv2d",
+    "VectorizedConv3d",
+    "VectorizedConvTranspose1d",
+    "VectorizedConvTranspose2d",
+    "VectorizedConvTranspose3d",
     "VectorizedEmbedding",
+    "VectorizedGroupNorm",
+    "VectorizedInstanceNorm1d",
+    "VectorizedInstanceNorm2d",
     "VectorizedLayerNorm",
     "VectorizedLinear",
     "VectorizedModule",
+    "VectorizedPReLU",
     "split_members",
     "vectorize_members",
 ]

@@ -107,6 +107,13 @@ class VectorizedModule(nn.Module):
         """
         raise NotImplementedError
 
+    def train(self, mode: bool = True) -> "VectorizedModule":
+        """Set the mode of all layers, quickly where they already have it."""
+        # skorch asks at every batch, and setting a module's attributes is slow.
+        if any(module.training != mode for module in self.modules()):
+            super().train(mode)
+        return self
+
     def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield each parameter with the name that it has within a member."""
         return self.members.named_parameters()

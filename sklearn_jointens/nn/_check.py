@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
+from sklearn_jointens.nn._cost import few_rows, multiplications_per_row
 from sklearn_jointens.nn._loop import LoopModule, stack_outputs, vectorize_with_loop
 
-# A prime, so that it is less likely to be the size of another axis by chance.
-_N_ROWS = 7
+# Multiplications for one row beyond which so many rows and members would take seconds.
+_LARGE = 2**22
 _TOLERANCES = {
     torch.float64: 1e-9,
     torch.float32: 1e-4,
@@ -27,10 +28,11 @@ def check_vectorized(
 ) -> float | None:
     """Compare outputs, gradients and buffers with those of the plain members.
 
-    The first, the middle and the last member are compared, in evaluation mode and in
-    training mode with random layers off, on at most 7 rows. All is done on copies,
-    in double precision if the member can be run in it: there rounding neither hides a
-    difference nor makes one.
+    The first, the middle and the last member are compared, in evaluation mode (outputs)
+    and in training mode with random layers off, on at most 7 rows; the first and the
+    last on 2 rows where members are large. All is done on copies, in double precision
+    if the member can be run in it: there rounding neither hides a difference nor makes
+    one.
 
     Parameters
     ----------
@@ -52,11 +54,14 @@ def check_vectorized(
     CannotVectorize
         If the vectorized module fails or deviates.
     """
-    n_members = len(modules)
-    indices = sorted({0, n_members // 2, n_members - 1})
+    last = len(modules) - 1
+    x = few_rows(example, modules[0])
+    if multiplications_per_row(modules[0], x) > _LARGE:
+        indices, x = sorted({0, last}), x[:2]
+    else:
+        indices = sorted({0, len(modules) // 2, last})
     selected = vectorized.select(indices)
     plain = vectorize_with_loop([modules[index] for index in indices])
-    x = _few_rows(example, plain)
     devices = [x.device] if x.is_cuda else []
     # Outside of a caller's no_grad, and with the caller's random state kept.
     with torch.random.fork_rng(devices), torch.enable_grad():
@@ -70,22 +75,13 @@ def check_vectorized(
     return max(errors, default=None)
 
 
-def _few_rows(example: Tensor, plain: LoopModule) -> Tensor:
-    x = example[:_N_ROWS].detach()
-    if len(x) == 1:
-        # Batch normalization needs two rows.
-        x = torch.cat([x, x])
-    tensors = named_tensors(plain).values()
-    return x.to(next(iter(tensors)).device) if tensors else x
-
-
 def _in_double_precision(
     selected: VectorizedModule, plain: LoopModule, x: Tensor
 ) -> tuple[VectorizedModule, LoopModule, Tensor]:
     double_x = x.double() if x.is_floating_point() else x
     try:
         double = copy.deepcopy(plain).double()
-        copy.deepcopy(double).eval()(double_x)
+        double.member(0).eval()(double_x)
     except Exception:
         # A member that asks for its own precision, or a device without doubles.
         return selected, plain, x
@@ -137,9 +133,10 @@ def _compare(
 
 
 def _results(module: VectorizedModule, x: Tensor) -> dict[str, Tensor]:
-    """Outputs, and gradients and buffers after them, with the members first."""
+    """Outputs, and buffers and in training gradients after them, members first."""
     module = copy.deepcopy(module)
-    results = dict(_parts(module(x)))
+    with torch.set_grad_enabled(module.training):
+        results = dict(_parts(module(x)))
     generator = torch.Generator().manual_seed(0)
     total: Any = 0.0
     for output in results.values():

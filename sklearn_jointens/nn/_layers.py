@@ -1,9 +1,9 @@
 """Layers that hold the weights of M members and run them in one kernel.
 
 They are named after torch's layers and made from M of them. A hidden tensor that a
-member sees as (B, f1, ..., fk) is held as (M, f1, ..., fk, B): with the batch
-innermost a feature axis keeps its index, no matrix product needs a transpose, and the
-weights of all members that share one input form a single wide matrix.
+member sees as (B, f1, ..., fk) is held as (M, f1, ..., fk, B) (see ``_layout.py``): a
+feature axis keeps its index, no matrix product needs a transpose, and the weights of
+all members that share one input form a single wide matrix.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn._base import CannotVectorize, stack
+from sklearn_jointens.nn._layout import from_images, to_images
 
 
 class VectorizedLayer(nn.Module):
@@ -106,128 +107,6 @@ class VectorizedLinear(VectorizedLayer):
         return torch.baddbmm(self.bias.unsqueeze(-1), self.weight, columns)
 
 
-class VectorizedLayerNorm(VectorizedLayer):
-    """M layer normalizations over the last feature axes.
-
-    Parameters
-    ----------
-    layers : sequence of torch.nn.LayerNorm
-        M layers, copied.
-
-    Attributes
-    ----------
-    weight, bias : Parameter of shape (M, *normalized_shape) or None
-    normalized_shape : tuple of int
-    eps : float
-
-    Shape
-    -----
-    forward : (M, ..., *normalized_shape, B) to the same
-    """
-
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
-
-    def __init__(self, layers: Sequence[nn.LayerNorm]):
-        super().__init__(layers)
-        self.normalized_shape = tuple(layers[0].normalized_shape)
-        self.eps = layers[0].eps
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Normalize each row of each member over its last feature axes."""
-        n_axes = len(self.normalized_shape)
-        shape = tuple(hidden.shape[-1 - n_axes : -1])
-        if hidden.dim() < n_axes + 2 or shape != self.normalized_shape:
-            raise ValueError(
-                f"VectorizedLayerNorm expects {self.normalized_shape} before the "
-                f"innermost batch axis. Got {tuple(hidden.shape)} instead."
-            )
-        axes = tuple(range(-1 - n_axes, -1))
-        variance, mean = torch.var_mean(hidden, axes, correction=0, keepdim=True)
-        normalized = (hidden - mean) * torch.rsqrt(variance + self.eps)
-        if self.weight is None:
-            return normalized
-        weight = self._along_features(self.weight, hidden.dim())
-        if self.bias is None:
-            return normalized * weight
-        return torch.addcmul(
-            self._along_features(self.bias, hidden.dim()), normalized, weight
-        )
-
-    def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}"
-
-    def _along_features(self, tensor: Tensor, n_dims: int) -> Tensor:
-        missing = n_dims - tensor.dim() - 1
-        middle = (1,) * missing
-        return tensor.reshape(tensor.size(0), *middle, *tensor.shape[1:], 1)
-
-
-class VectorizedBatchNorm1d(VectorizedLayer):
-    """M batch normalizations, as one over M times as many channels.
-
-    Parameters
-    ----------
-    layers : sequence of torch.nn.BatchNorm1d
-        M layers, copied. ``momentum=None`` is refused: its factor is read back from
-        the device at every step.
-
-    Attributes
-    ----------
-    weight, bias : Parameter of shape (M, C) or None
-    running_mean, running_var : Tensor of shape (M, C) or None
-    num_batches_tracked : Tensor of shape (M,) or None
-    eps, momentum : float
-
-    Shape
-    -----
-    forward : (M, C, B) or (M, C, L, B) to the same
-    """
-
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
-    running_mean: Tensor | None
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
-
-    def __init__(self, layers: Sequence[nn.BatchNorm1d]):
-        if layers[0].momentum is None:
-            raise CannotVectorize("BatchNorm1d with momentum=None")
-        super().__init__(layers)
-        self.num_features = layers[0].num_features
-        self.eps = layers[0].eps
-        self.momentum: float = layers[0].momentum
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Normalize each channel of each member over the batch."""
-        if hidden.dim() not in (3, 4) or hidden.size(1) != self.num_features:
-            raise ValueError(
-                f"VectorizedBatchNorm1d expects (M, {self.num_features}, B) or "
-                f"(M, {self.num_features}, L, B). Got {tuple(hidden.shape)} instead."
-            )
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        result = F.batch_norm(
-            hidden.flatten(0, 1).unsqueeze(0),
-            _view_flat(self.running_mean),
-            _view_flat(self.running_var),
-            _view_flat(self.weight),
-            _view_flat(self.bias),
-            self.training or self.running_mean is None,
-            self.momentum,
-            self.eps,
-        )
-        return result.view(hidden.shape)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
-
-
-def _view_flat(tensor: Tensor | None) -> Tensor | None:
-    # A view, never a copy: the kernel writes the running statistics through it.
-    return None if tensor is None else tensor.view(-1)
-
-
 class VectorizedEmbedding(VectorizedLayer):
     """M embedding tables, looked up with the same indices.
 
@@ -268,3 +147,45 @@ class VectorizedEmbedding(VectorizedLayer):
 
     def extra_repr(self) -> str:
         return "{} x ({}, {})".format(*self.weight.shape)
+
+
+class VectorizedPReLU(VectorizedLayer):
+    """M rectifiers with slopes that are learned.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.PReLU
+        M layers, copied.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (M, num_parameters)
+
+    Shape
+    -----
+    forward : (M, C, ..., B) to the same; ``num_parameters`` is 1 or C
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedPReLU
+    >>> layer = VectorizedPReLU([torch.nn.PReLU() for _ in range(4)])
+    >>> layer(torch.zeros(4, 3, 7)).shape
+    torch.Size([4, 3, 7])
+    """
+
+    weight: nn.Parameter
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Scale what is negative by the slope of its channel."""
+        n_channels = hidden.size(1)
+        if hidden.dim() < 3 or self.weight.size(1) not in (1, n_channels):
+            raise ValueError(
+                f"VectorizedPReLU with {self.weight.size(1)} slopes expects as many "
+                f"channels. Got {tuple(hidden.shape)} instead."
+            )
+        slopes = self.weight.expand(-1, n_channels).flatten()
+        return from_images(F.prelu(to_images(hidden), slopes), hidden.size(0))
+
+    def extra_repr(self) -> str:
+        return "{} x {}".format(*self.weight.shape)

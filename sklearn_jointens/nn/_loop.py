@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from sklearn_jointens.nn._base import VectorizedModule, copy_module, like, named_tensors
 
+IMAGE_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+
 
 class LoopModule(VectorizedModule):
     """Members kept as they are, run in turn, their outputs stacked.
@@ -16,18 +18,26 @@ class LoopModule(VectorizedModule):
     ----------
     members : ModuleList
         The members. A parameter's name begins with its member's index.
+    channels_last : bool, default=False
+        Whether images, and the weights of convolutions of them, lie in memory with
+        the channels last.
     """
 
     method = "loop"
 
     members: nn.ModuleList
 
-    def __init__(self, members: nn.ModuleList):
+    def __init__(self, members: nn.ModuleList, channels_last: bool = False):
         super().__init__(members, len(members))
         self.training = members[0].training
         members.training = self.training
+        self.channels_last = channels_last
+        if channels_last:
+            _set_memory_format(members, torch.channels_last)
 
     def forward(self, x: Tensor) -> Any:
+        if self.channels_last and x.dim() == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
         return stack_outputs([member(x) for member in self.members])
 
     def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -35,32 +45,48 @@ class LoopModule(VectorizedModule):
             yield from member.named_parameters()
 
     def member(self, index: int) -> nn.Module:
-        return copy_of(self.members[index])
+        member = copy_of(self.members[index])
+        if self.channels_last:
+            _set_memory_format(member, torch.contiguous_format)
+        return member
 
     def member_tensors(self, index: int) -> dict[str, Tensor]:
         tensors = named_tensors(self.members[index])
         return {name: tensor.detach() for name, tensor in tensors.items()}
 
     def _select(self, indices: list[int]) -> "LoopModule":
-        selected = LoopModule(nn.ModuleList(self.member(index) for index in indices))
+        members = nn.ModuleList(self.member(index) for index in indices)
+        selected = LoopModule(members, self.channels_last)
         selected.training = self.training
         selected.reason, selected.max_error = self.reason, self.max_error
         return selected
 
 
-def vectorize_with_loop(modules: Sequence[nn.Module]) -> LoopModule:
+def vectorize_with_loop(
+    modules: Sequence[nn.Module], channels_last: bool = False
+) -> LoopModule:
     """Copy M modules to be run in turn.
 
     Parameters
     ----------
     modules : sequence of Module
         The members; copied.
+    channels_last : bool, default=False
+        Whether images lie in memory with the channels last.
 
     Returns
     -------
     vectorized : LoopModule
     """
-    return LoopModule(nn.ModuleList(copy_of(module) for module in modules))
+    members = nn.ModuleList(copy_of(module) for module in modules)
+    return LoopModule(members, channels_last)
+
+
+def _set_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
+    for part in module.modules():
+        if isinstance(part, IMAGE_CONVOLUTIONS):
+            weight = part.weight
+            weight.data = weight.data.contiguous(memory_format=memory_format)
 
 
 def copy_of(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Functions on hidden tensors in the batch-innermost layout.
+"""Functions on hidden tensors of all members.
 
 Each function takes what the torch function of the same name takes in a member, with
 the axes as the member numbers them, and hidden tensors of shape (M, f1, ..., fk, B)
@@ -13,22 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-def lift(x: Any, n_members: int) -> Any:
-    """Give each member the shared (B, f1, ..., fk), as a view (M, f1, ..., fk, B)."""
-    if not isinstance(x, Tensor) or x.dim() == 0:
-        return x
-    return x.movedim(0, -1).expand(n_members, *x.shape[1:], x.size(0))
-
-
-def deliver(hidden: Tensor) -> Tensor:
-    """View (M, f1, ..., fk, B) as what users see, (M, B, f1, ..., fk)."""
-    return hidden.movedim(-1, 1)
-
-
-def deliver_shared(x: Tensor, n_members: int) -> Tensor:
-    """View one shared (B, ...) as the equal outputs of all members, (M, B, ...)."""
-    return x.expand(n_members, *x.shape)
+from sklearn_jointens.nn._layout import channelwise, is_batch_innermost
 
 
 def call_method(name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -75,21 +60,26 @@ def broadcast(
     # with its features; only a shared one can be padded, as its layout is known.
     if member_ranks != {rank}:
         raise ValueError(f"broadcasts over tensors of {sorted(ranks)} axes")
+    layouts = [
+        is_batch_innermost(operand)
+        for operand, is_member in zip(operands, members, strict=True)
+        if is_member
+    ]
     return function(
         *(
-            operand if is_member else _align(operand, rank)
+            operand if is_member else _align(operand, rank, all(layouts))
             for operand, is_member in zip(operands, members, strict=True)
         ),
         **kwargs,
     )
 
 
-def _align(operand: Any, rank: int) -> Any:
+def _align(operand: Any, rank: int, batch_innermost: bool) -> Any:
     if not isinstance(operand, Tensor) or operand.dim() == 0:
         return operand
-    padded = operand[(None,) * (rank - operand.dim())]
-    # Copied once so that the result takes the layout of the hidden operand.
-    return padded.movedim(0, -1).unsqueeze(0).contiguous()
+    aligned = operand[(None,) * (rank - operand.dim())].movedim(0, -1).unsqueeze(0)
+    # The result takes the memory of its operands, which should be alike.
+    return aligned.contiguous() if batch_innermost else aligned
 
 
 def softmax(
@@ -113,12 +103,35 @@ def glu(hidden: Tensor, dim: int = -1) -> Tensor:
 
 def cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
     """Join along a feature axis."""
-    return torch.cat(list(tensors), feature_axis(dim, tensors[0].dim() - 1))
+    return _join(torch.cat, tensors, feature_axis(dim, tensors[0].dim() - 1))
 
 
 def stack(tensors: Sequence[Tensor], dim: int) -> Tensor:
     """Join along a new feature axis."""
-    return torch.stack(list(tensors), feature_axis(dim, tensors[0].dim()))
+    return _join(torch.stack, tensors, feature_axis(dim, tensors[0].dim()))
+
+
+def _join(function: Callable, tensors: Sequence[Tensor], axis: int) -> Tensor:
+    # Torch joins into new memory in the order of the axes that it is shown.
+    if any(is_batch_innermost(tensor) for tensor in tensors):
+        return function(list(tensors), axis)
+    rows = [tensor.movedim(-1, 0) for tensor in tensors]
+    return function(rows, axis + 1).movedim(0, -1)
+
+
+def pad(
+    hidden: Tensor,
+    pad: Sequence[int],
+    mode: str = "constant",
+    value: float | None = None,
+) -> Tensor:
+    """Pad the last feature axes."""
+    n_axes = len(pad) // 2
+    if mode != "constant":
+        return channelwise(F.pad, n_axes, hidden, pad, mode)
+    if n_axes > hidden.dim() - 2:
+        raise ValueError(f"pads {n_axes} axes of {hidden.dim() - 2} features")
+    return F.pad(hidden.movedim(-1, 0), pad, mode, value).movedim(0, -1)
 
 
 def chunk(hidden: Tensor, chunks: int, dim: int) -> tuple[Tensor, ...]:
@@ -164,6 +177,23 @@ def transpose(hidden: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two feature axes."""
     rank = hidden.dim() - 1
     return hidden.transpose(feature_axis(dim0, rank), feature_axis(dim1, rank))
+
+
+def permute(hidden: Tensor, *dims: Any) -> Tensor:
+    """Reorder feature axes; rows must stay rows."""
+    order = list(dims[0]) if isinstance(dims[0], Sequence) else list(dims)
+    rank = hidden.dim() - 1
+    if order[0] % rank:
+        raise ValueError("moves the batch")
+    axes = [feature_axis(dim, rank) for dim in order[1:]]
+    return hidden.permute(0, *axes, -1)
+
+
+def expand_as(hidden: Tensor, other: Tensor) -> Tensor:
+    """Repeat axes of length 1 as in another hidden tensor."""
+    if hidden.dim() != other.dim():
+        raise ValueError(f"expands {hidden.dim() - 1} axes to {other.dim() - 1}")
+    return hidden.expand_as(other)
 
 
 def getitem(hidden: Any, index: Any) -> Any:

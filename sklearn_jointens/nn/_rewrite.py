@@ -13,13 +13,9 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from sklearn_jointens.nn import _operations, _tables
+from sklearn_jointens.nn import _layout, _operations, _tables
 from sklearn_jointens.nn._base import CannotVectorize
-from sklearn_jointens.nn._layers import (
-    VectorizedEmbedding,
-    VectorizedLayer,
-    VectorizedLinear,
-)
+from sklearn_jointens.nn._layers import VectorizedEmbedding, VectorizedLayer
 from sklearn_jointens.nn._program import (
     INPUT,
     N_MEMBERS,
@@ -102,8 +98,8 @@ class _Rewriter:
     def _deliver(self, output: Any) -> Any:
         if isinstance(output, Ref):
             if output in self._hidden:
-                return self._builder.call(_operations.deliver, output)
-            return self._builder.call(_operations.deliver_shared, output, N_MEMBERS)
+                return self._builder.call(_layout.deliver, output)
+            return self._builder.call(_layout.deliver_shared, output, N_MEMBERS)
         if isinstance(output, (tuple, list)):
             return tuple(self._deliver(item) for item in output)
         if isinstance(output, dict):
@@ -123,7 +119,7 @@ class _Rewriter:
             return argument
         if argument not in self._lifted:
             self._lifted[argument] = self._call_hidden(
-                _operations.lift, argument, N_MEMBERS
+                _layout.lift, argument, N_MEMBERS
             )
         return self._lifted[argument]
 
@@ -139,25 +135,35 @@ class _Rewriter:
         (value,) = args
         if isinstance(layer, VectorizedLayer):
             return self._add_vectorized(layer, value, what)
+        if getattr(original, "return_indices", False):
+            raise CannotVectorize(f"no vectorized form of {what} with return_indices")
         if type(original) in _tables.RANDOM_LAYERS:
-            return self._call_hidden(layer, self._lift(value))
+            value = self._lift(value)
         if not self._is_hidden(value):
-            random = "Dropout" in type(original).__name__
+            kind = type(original).__name__
+            random = "Dropout" in kind or "Fractional" in kind
             if random or getattr(original, "inplace", False):
                 raise CannotVectorize(f"{what} acts on the shared input")
             return self._builder.call(layer, value)
-        if type(original) in _tables.ELEMENTWISE_LAYERS:
+        if type(original) in _tables.CHANNELWISE_LAYERS:
+            if getattr(original, "inplace", False):
+                # What it is given may be a copy.
+                raise CannotVectorize(f"no vectorized form of {what} in place")
+            n_spatial = _tables.CHANNELWISE_LAYERS[type(original)]
+            return self._call_hidden(_layout.channelwise, layer, n_spatial, value)
+        if type(original) in {*_tables.ELEMENTWISE_LAYERS, *_tables.RANDOM_LAYERS}:
             return self._call_hidden(layer, value)
         if type(original) in _tables.FUNCTION_LAYERS:
             function, names = _tables.FUNCTION_LAYERS[type(original)]
-            options = {name: getattr(original, name) for name in names}
-            return self._call_featurewise(function, (value,), options, what)
+            options = (getattr(original, name) for name in names)
+            return self._call_featurewise(function, (value, *options), {}, what)
         raise CannotVectorize(f"no vectorized form of {what}")
 
     def _add_vectorized(self, layer: VectorizedLayer, value: Ref, what: str) -> Ref:
         if not self._is_hidden(value):
-            if isinstance(layer, (VectorizedLinear, VectorizedEmbedding)):
-                return self._call_hidden(layer.forward_shared, value)
+            shared = getattr(layer, "forward_shared", None)
+            if shared is not None:
+                return self._call_hidden(shared, value)
         elif isinstance(layer, VectorizedEmbedding):
             raise CannotVectorize(f"{what} is given indices that the members compute")
         return self._call_hidden(layer, self._lift(value))
@@ -168,10 +174,10 @@ class _Rewriter:
         hidden = self._is_hidden(args, kwargs)
         writes = _writes(node, kwargs)
         off = kwargs.get("training") is False
-        if name in _tables.RANDOM_ELEMENTWISE and (hidden or not off):
+        if name in _tables.RANDOM_UNLESS_OFF and (hidden or not off):
             if not writes and len(references((args, kwargs))) == 1:
-                lifted = self._lift(args[0])
-                return self._call_hidden(function, lifted, *args[1:], **kwargs)
+                args = (self._lift(args[0]), *args[1:])
+                return self._add_by_channel_or_number(function, name, args, kwargs)
         elif not hidden:
             if not writes and name not in _tables.RANDOM:
                 return self._builder.call(function, *args, **kwargs)
@@ -183,6 +189,9 @@ class _Rewriter:
         elif name in _tables.ELEMENTWISE:
             if not writes or self._is_hidden(args[0]):
                 return self._add_elementwise(function, args, kwargs, what)
+        elif name in _tables.CHANNELWISE:
+            if args and not self._is_hidden(args[1:], kwargs):
+                return self._add_by_channel_or_number(function, name, args, kwargs)
         elif name in _tables.FEATUREWISE:
             if name in _tables.JOINS:
                 args = self._lift(args)
@@ -197,6 +206,15 @@ class _Rewriter:
                 self._tuples.add(ref)
             return ref
         raise CannotVectorize(f"no vectorized form of {what}")
+
+    def _add_by_channel_or_number(
+        self, function: Callable, name: str, args: tuple, kwargs: dict[str, Any]
+    ) -> Ref:
+        if name in _tables.CHANNELWISE:
+            n_spatial = _tables.CHANNELWISE[name]
+            args = (function, n_spatial, *args)
+            function = _layout.channelwise
+        return self._call_hidden(function, *args, **kwargs)
 
     def _add_elementwise(
         self, function: Callable, args: tuple, kwargs: dict[str, Any], what: str

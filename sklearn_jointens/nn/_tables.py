@@ -7,13 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn import _layers, _operations
+from sklearn_jointens.nn import _convolution, _layers, _normalization, _operations
 
+# A vectorized layer is named after the layer that it stands for.
 VECTORIZED_LAYERS: Mapping[type[nn.Module], type[_layers.VectorizedLayer]] = {
-    nn.Linear: _layers.VectorizedLinear,
-    nn.LayerNorm: _layers.VectorizedLayerNorm,
-    nn.BatchNorm1d: _layers.VectorizedBatchNorm1d,
-    nn.Embedding: _layers.VectorizedEmbedding,
+    getattr(nn, name.removeprefix("Vectorized")): layer
+    for module in (_convolution, _layers, _normalization)
+    for name, layer in vars(module).items()
+    if name.startswith("Vectorized") and name != "VectorizedLayer"
 }
 
 # Layers without weights that do to each number what they do in a member.
@@ -24,10 +25,28 @@ ELEMENTWISE_LAYERS = {
     *(nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold),
 }
 
-# Layers that draw a random number for each number.
+# Layers that draw a random number for each number, or for each channel.
 RANDOM_LAYERS = {nn.AlphaDropout, nn.Dropout, nn.RReLU}
+RANDOM_LAYERS |= {nn.Dropout1d, nn.Dropout2d, nn.Dropout3d}
 
-# Layers without weights that are a function, and the attributes it takes.
+# Layers without weights that treat channels apart, or that keep a member's channels
+# next to each other, and how many axes they take after the channels (None: some).
+CHANNELWISE_LAYERS: Mapping[type[nn.Module], int | None] = {
+    **{
+        getattr(nn, f"{kind}{n}d"): n
+        for kind in (
+            "AdaptiveAvgPool AdaptiveMaxPool AvgPool LPPool MaxPool CircularPad "
+            "ConstantPad ReflectionPad ReplicationPad ZeroPad Dropout"
+        ).split()
+        for n in (1, 2, 3)
+        if hasattr(nn, f"{kind}{n}d")
+    },
+    **dict.fromkeys((nn.PixelShuffle, nn.PixelUnshuffle), 2),
+    **dict.fromkeys((nn.UpsamplingBilinear2d, nn.UpsamplingNearest2d), 2),
+    nn.Upsample: None,
+}
+
+# Layers without weights that are a function, and the attributes it takes, in order.
 FUNCTION_LAYERS: Mapping[type[nn.Module], tuple[Callable, tuple[str, ...]]] = {
     nn.Flatten: (_operations.flatten, ("start_dim", "end_dim")),
     nn.GLU: (_operations.glu, ("dim",)),
@@ -53,12 +72,27 @@ CASTS = frozenset(
 )
 IN_PLACE = frozenset(("iadd", "imul", "isub", "itruediv"))
 
-# Names of functions that draw for each number, unless `training` is False.
-RANDOM_ELEMENTWISE = frozenset(("alpha_dropout", "dropout", "rrelu"))
+# Names of functions that treat channels apart, as the layers above.
+CHANNELWISE: Mapping[str, int | None] = {
+    **{
+        f"{kind}{n}d": n
+        for kind in (
+            "adaptive_avg_pool adaptive_max_pool avg_pool lp_pool max_pool dropout"
+        ).split()
+        for n in (1, 2, 3)
+    },
+    **dict.fromkeys(("pixel_shuffle", "pixel_unshuffle"), 2),
+    "interpolate": None,
+}
+
+# Names of functions that draw for each number or channel, unless `training` is False.
+RANDOM_UNLESS_OFF = frozenset(
+    "alpha_dropout dropout dropout1d dropout2d dropout3d rrelu".split()
+)
 RANDOM = frozenset(
-    "bernoulli dropout1d dropout2d dropout3d empty_like exponential "
-    "feature_alpha_dropout feature_dropout gumbel_softmax multinomial normal poisson "
-    "rand rand_like randint randint_like randn randn_like random "
+    "bernoulli empty_like exponential feature_alpha_dropout feature_dropout "
+    "fractional_max_pool2d fractional_max_pool3d gumbel_softmax multinomial normal "
+    "poisson rand rand_like randint randint_like randn randn_like random "
     "scaled_dot_product_attention uniform".split()
 )
 
@@ -67,11 +101,14 @@ FEATUREWISE: Mapping[str, Callable] = {
     "cat": _operations.cat,
     "chunk": _operations.chunk,
     "concat": _operations.cat,
+    "expand_as": _operations.expand_as,
     "flatten": _operations.flatten,
     "getitem": _operations.getitem,
     "glu": _operations.glu,
     "log_softmax": _operations.log_softmax,
     "mean": _operations.mean,
+    "pad": _operations.pad,
+    "permute": _operations.permute,
     "reshape": _operations.reshape,
     "softmax": _operations.softmax,
     "squeeze": _operations.squeeze,
@@ -82,7 +119,8 @@ FEATUREWISE: Mapping[str, Callable] = {
     "unsqueeze": _operations.unsqueeze,
     "view": _operations.reshape,
 }
-JOINS = frozenset(("cat", "concat", "stack"))
+# Of several tensors, each of which must be a hidden one.
+JOINS = frozenset(("cat", "concat", "expand_as", "stack"))
 
 # What a hidden tensor is asked for that is the same for all members.
 QUESTIONS: Mapping[str, Callable] = {
@@ -99,13 +137,13 @@ _OPERATORS = (
 
 # Torch exposes one function under several modules, so a function is looked up itself
 # and not by its __name__, which need not be the name it is called by.
-FUNCTION_NAMES: Mapping[Callable, str] = {
+FUNCTION_NAMES: dict[Callable, str] = {
     getattr: "getattr",
     **{getattr(operator, name): name for name in _OPERATORS},
     **{
         getattr(namespace, name): name
         for name in sorted(
-            {*ELEMENTWISE, *RANDOM_ELEMENTWISE, *RANDOM, *FEATUREWISE}
+            {*ELEMENTWISE, *CHANNELWISE, *RANDOM_UNLESS_OFF, *RANDOM, *FEATUREWISE}
             - {"concat", "getitem"}
         )
         for namespace in (F, torch)
@@ -113,6 +151,8 @@ FUNCTION_NAMES: Mapping[Callable, str] = {
     },
     torch.concat: "cat",
 }
+# Unlike the function of this name in torch.nn.functional, it returns indices too.
+del FUNCTION_NAMES[torch.adaptive_max_pool1d]
 
 
 def is_torch_layer(module: nn.Module) -> bool:

@@ -8,6 +8,11 @@ from torch import Tensor, nn
 
 from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
 from sklearn_jointens.nn._check import check_vectorized
+from sklearn_jointens.nn._cost import (
+    prefers_channels_last,
+    why_structural_is_slower,
+    why_vmap_is_slower,
+)
 from sklearn_jointens.nn._loop import vectorize_with_loop
 from sklearn_jointens.nn._members import check_members, why_not_stackable
 from sklearn_jointens.nn._structural import vectorize_structurally
@@ -34,14 +39,15 @@ def vectorize_members(
         How the members are run.
 
         - ``"structural"``: each layer becomes a vectorized layer, all members that
-          share an input one wide matrix product. The fastest, for known layers.
+          share an input one wide matrix product or convolution.
         - ``"vmap"``: ``torch.func.vmap`` over the members' own forward.
         - ``"loop"``: one member after the other; works for every module.
         - ``"auto"``: the first of these that can run this module and, given an
-          `example`, agrees with the plain members. Members with convolutions on a CPU
-          go from structural to loop, which is faster there than vmap; without an
-          `example`, vmap is not tried. Nothing is timed, so the choice is always the
-          same.
+          `example`, agrees with the plain members. On a CPU the loop comes first for
+          convolutions, and before vmap for other layers, of members that compute much
+          for a row (then with images' channels last in memory, if members can take
+          it). Without an `example`, neither vmap nor, on a CPU, convolutions together
+          are tried. Nothing is timed, so the choice is always the same.
     example : Tensor of shape (B, ...), optional
         A few rows of what the members take. Up to 7 of them are used to compare
         outputs, gradients and buffers with those of up to 3 plain members.
@@ -162,7 +168,10 @@ def _vectorize_auto(
     """Try the ways in a fixed order; what each refused becomes part of the reason."""
     refused = why_not_stackable(modules)
     if refused is not None:
-        return _loop(modules, refused)
+        return _loop(modules, refused, example)
+    slower = why_structural_is_slower(modules[0], example)
+    if slower is not None:
+        return _loop(modules, slower, example)
     try:
         vectorized = _stack(modules, "structural", example)
         every = "every layer has a vectorized form"
@@ -172,17 +181,15 @@ def _vectorize_auto(
         refused = f"structural refused: {error}"
     if example is None:
         return _loop(modules, f"{refused}; vmap not tried without an example")
-    tensors = named_tensors(modules[0]).values()
-    on_cpu = all(tensor.device.type == "cpu" for tensor in tensors)
-    convolutions = nn.modules.conv._ConvNd
-    if on_cpu and any(isinstance(m, convolutions) for m in modules[0].modules()):
-        return _loop(modules, f"{refused}; convolutions are fastest so on a CPU")
+    slower = why_vmap_is_slower(modules[0], example)
+    if slower is not None:
+        return _loop(modules, f"{refused}; {slower}", example)
     try:
         vectorized = _stack(modules, "vmap", example)
         vectorized.reason = f"vmap: {refused}"
         return vectorized
     except CannotVectorize as error:
-        return _loop(modules, f"{refused}; vmap refused: {error}")
+        return _loop(modules, f"{refused}; vmap refused: {error}", example)
 
 
 def _stack(
@@ -207,7 +214,22 @@ def _stack(
     return vectorized
 
 
-def _loop(modules: list[nn.Module], why: str) -> VectorizedModule:
+def _loop(
+    modules: list[nn.Module], why: str, example: Tensor | None = None
+) -> VectorizedModule:
+    """Run one after the other, images in the faster memory if members can take it."""
+    if example is not None and prefers_channels_last(modules[0], example):
+        vectorized = vectorize_with_loop(modules, channels_last=True)
+        try:
+            # Memory is all that differs: one member says what all would.
+            vectorized.max_error = check_vectorized(
+                vectorized.select([0]), modules[:1], example[:2]
+            )
+        except CannotVectorize as error:
+            why = f"{why}; channels_last refused: {error}"
+        else:
+            vectorized.reason = f"loop in channels_last: {why}"
+            return vectorized
     vectorized = vectorize_with_loop(modules)
     vectorized.reason = f"loop: {why}"
     return vectorized

@@ -1,0 +1,365 @@
+"""Normalization layers of M members."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._layers import VectorizedLayer
+from sklearn_jointens.nn._layout import from_images, is_batch_innermost, to_images
+
+
+class VectorizedLayerNorm(VectorizedLayer):
+    """M layer normalizations over the last feature axes.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.LayerNorm
+        M layers, copied.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (M, *normalized_shape) or None
+    normalized_shape : tuple of int
+    eps : float
+
+    Shape
+    -----
+    forward : (M, ..., *normalized_shape, B) to the same
+    """
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+    def __init__(self, layers: Sequence[nn.LayerNorm]):
+        super().__init__(layers)
+        self.normalized_shape = tuple(layers[0].normalized_shape)
+        self.eps = layers[0].eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize each row of each member over its last feature axes."""
+        n_axes = len(self.normalized_shape)
+        shape = tuple(hidden.shape[-1 - n_axes : -1])
+        if hidden.dim() < n_axes + 2 or shape != self.normalized_shape:
+            raise ValueError(
+                f"VectorizedLayerNorm expects {self.normalized_shape} before the "
+                f"innermost batch axis. Got {tuple(hidden.shape)} instead."
+            )
+        axes = tuple(range(-1 - n_axes, -1))
+        variance, mean = torch.var_mean(hidden, axes, correction=0, keepdim=True)
+        normalized = (hidden - mean) * torch.rsqrt(variance + self.eps)
+        if self.weight is None:
+            return normalized
+        weight = self._along_features(self.weight, hidden.dim())
+        if self.bias is None:
+            return normalized * weight
+        return torch.addcmul(
+            self._along_features(self.bias, hidden.dim()), normalized, weight
+        )
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape}, eps={self.eps}"
+
+    def _along_features(self, tensor: Tensor, n_dims: int) -> Tensor:
+        missing = n_dims - tensor.dim() - 1
+        middle = (1,) * missing
+        return tensor.reshape(tensor.size(0), *middle, *tensor.shape[1:], 1)
+
+
+class _RunningNorm(VectorizedLayer):
+    """Base of the layers that may keep running statistics, one for each channel."""
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    _n_spatial: tuple[int, ...]
+
+    def __init__(self, layers: Sequence[nn.Module]):
+        super().__init__(layers)
+        first = layers[0]
+        self.num_features = int(first.num_features)  # type: ignore[arg-type]
+        self.eps = float(first.eps)  # type: ignore[arg-type]
+        # Instance normalization takes None for 0.
+        self.momentum = float(first.momentum or 0.0)  # type: ignore[arg-type]
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+    def _check(self, hidden: Tensor) -> None:
+        right = hidden.dim() - 3 in self._n_spatial
+        if not right or hidden.size(1) != self.num_features:
+            shapes = [
+                f"(M, {self.num_features}, {'*, ' * n}B)" for n in self._n_spatial
+            ]
+            raise ValueError(
+                f"{type(self).__name__} expects {' or '.join(shapes)}. "
+                f"Got {tuple(hidden.shape)} instead."
+            )
+
+
+class _BatchNorm(_RunningNorm):
+    """Batch normalization in the memory that the hidden tensor has."""
+
+    def __init__(self, layers: Sequence[nn.Module]):
+        if layers[0].momentum is None:
+            raise CannotVectorize(f"{type(layers[0]).__name__} with momentum=None")
+        super().__init__(layers)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize each channel of each member over the batch."""
+        self._check(hidden)
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        if hidden.dim() == 3 or is_batch_innermost(hidden):
+            # As (1, M * C, L * B): of one image with four axes, torch's gradient on a
+            # CPU is wrong where that of the result lies in another memory format.
+            flat = hidden.flatten(2).flatten(0, 1).unsqueeze(0)
+            return self._normalize(flat).reshape(hidden.shape)
+        return from_images(self._normalize(to_images(hidden)), hidden.size(0))
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        return F.batch_norm(
+            images,
+            _view_flat(self.running_mean),
+            _view_flat(self.running_var),
+            _view_flat(self.weight),
+            _view_flat(self.bias),
+            self.training or self.running_mean is None,
+            self.momentum,
+            self.eps,
+        )
+
+
+class VectorizedBatchNorm1d(_BatchNorm):
+    """M batch normalizations, as one over M times as many channels.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.BatchNorm1d
+        M layers, copied. ``momentum=None`` is refused: its factor is read back from
+        the device at every step.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (M, C) or None
+    running_mean, running_var : Tensor of shape (M, C) or None
+    num_batches_tracked : Tensor of shape (M,) or None
+    eps, momentum : float
+
+    Shape
+    -----
+    forward : (M, C, B) or (M, C, L, B) to the same
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedBatchNorm1d
+    >>> layer = VectorizedBatchNorm1d([torch.nn.BatchNorm1d(5) for _ in range(4)])
+    >>> layer(torch.zeros(4, 5, 7)).shape
+    torch.Size([4, 5, 7])
+    """
+
+    _n_spatial = (0, 1)
+
+
+class VectorizedBatchNorm2d(_BatchNorm):
+    """M batch normalizations of images, as one over M times as many channels.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.BatchNorm2d
+        M layers, copied. ``momentum=None`` is refused.
+
+    Attributes
+    ----------
+    weight, bias, running_mean, running_var, num_batches_tracked, eps, momentum
+        As in :class:`VectorizedBatchNorm1d`.
+
+    Shape
+    -----
+    forward : (M, C, H, W, B) to the same
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedBatchNorm2d
+    >>> layer = VectorizedBatchNorm2d([torch.nn.BatchNorm2d(5) for _ in range(4)])
+    >>> layer(torch.zeros(4, 5, 8, 8, 7)).shape
+    torch.Size([4, 5, 8, 8, 7])
+    """
+
+    _n_spatial = (2,)
+
+
+class VectorizedBatchNorm3d(_BatchNorm):
+    """M batch normalizations of volumes, as one over M times as many channels.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.BatchNorm3d
+        M layers, copied. ``momentum=None`` is refused.
+
+    Attributes
+    ----------
+    weight, bias, running_mean, running_var, num_batches_tracked, eps, momentum
+        As in :class:`VectorizedBatchNorm1d`.
+
+    Shape
+    -----
+    forward : (M, C, D, H, W, B) to the same
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedBatchNorm3d
+    >>> layer = VectorizedBatchNorm3d([torch.nn.BatchNorm3d(5) for _ in range(4)])
+    >>> layer(torch.zeros(4, 5, 2, 3, 3, 7)).shape
+    torch.Size([4, 5, 2, 3, 3, 7])
+    """
+
+    _n_spatial = (3,)
+
+
+class _InstanceNorm(_RunningNorm):
+    """Instance normalization, which treats all channels apart."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize each channel of each row over the axes after the channels."""
+        self._check(hidden)
+        images = F.instance_norm(
+            to_images(hidden),
+            _view_flat(self.running_mean),
+            _view_flat(self.running_var),
+            _view_flat(self.weight),
+            _view_flat(self.bias),
+            self.training or self.running_mean is None,
+            self.momentum,
+            self.eps,
+        )
+        return from_images(images, hidden.size(0))
+
+
+class VectorizedInstanceNorm1d(_InstanceNorm):
+    """M instance normalizations of series.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.InstanceNorm1d
+        M layers, copied.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (M, C) or None
+    running_mean, running_var : Tensor of shape (M, C) or None
+    eps, momentum : float
+
+    Shape
+    -----
+    forward : (M, C, L, B) to the same
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedInstanceNorm1d
+    >>> layer = VectorizedInstanceNorm1d([torch.nn.InstanceNorm1d(5)] * 4)
+    >>> layer(torch.zeros(4, 5, 8, 7)).shape
+    torch.Size([4, 5, 8, 7])
+    """
+
+    _n_spatial = (1,)
+
+
+class VectorizedInstanceNorm2d(_InstanceNorm):
+    """M instance normalizations of images.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.InstanceNorm2d
+        M layers, copied.
+
+    Attributes
+    ----------
+    weight, bias, running_mean, running_var, eps, momentum
+        As in :class:`VectorizedInstanceNorm1d`.
+
+    Shape
+    -----
+    forward : (M, C, H, W, B) to the same
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedInstanceNorm2d
+    >>> layer = VectorizedInstanceNorm2d([torch.nn.InstanceNorm2d(5)] * 4)
+    >>> layer(torch.zeros(4, 5, 8, 8, 7)).shape
+    torch.Size([4, 5, 8, 8, 7])
+    """
+
+    _n_spatial = (2,)
+
+
+class VectorizedGroupNorm(VectorizedLayer):
+    """M group normalizations, as one of M times as many groups.
+
+    Parameters
+    ----------
+    layers : sequence of torch.nn.GroupNorm
+        M layers, copied.
+
+    Attributes
+    ----------
+    weight, bias : Parameter of shape (M, C) or None
+    num_groups : int
+    eps : float
+
+    Shape
+    -----
+    forward : (M, C, ..., B) to the same
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.nn import VectorizedGroupNorm
+    >>> layer = VectorizedGroupNorm([torch.nn.GroupNorm(2, 6) for _ in range(4)])
+    >>> layer(torch.zeros(4, 6, 8, 8, 7)).shape
+    torch.Size([4, 6, 8, 8, 7])
+    """
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+    def __init__(self, layers: Sequence[nn.GroupNorm]):
+        super().__init__(layers)
+        self.num_groups = layers[0].num_groups
+        self.num_channels = layers[0].num_channels
+        self.eps = layers[0].eps
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Normalize each group of channels of each row."""
+        if hidden.dim() < 3 or hidden.size(1) != self.num_channels:
+            raise ValueError(
+                f"VectorizedGroupNorm expects (M, {self.num_channels}, ..., B). "
+                f"Got {tuple(hidden.shape)} instead."
+            )
+        n_members = hidden.size(0)
+        images = F.group_norm(
+            to_images(hidden),
+            n_members * self.num_groups,
+            _view_flat(self.weight),
+            _view_flat(self.bias),
+            self.eps,
+        )
+        return from_images(images, n_members)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
+
+
+def _view_flat(tensor: Tensor | None) -> Tensor | None:
+    # A view, never a copy: the kernel writes the running statistics through it.
+    return None if tensor is None else tensor.view(-1)

@@ -94,7 +94,7 @@ def draw(results: pd.DataFrame, name: str, caption: str, path: Path) -> None:
     """
     sizes = results.groupby(["members", "hidden"], sort=False)
     width = 2.6 + 5.2 * sizes.ngroups
-    with plt.rc_context(_STYLE):
+    with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             2,
             sizes.ngroups,
@@ -215,7 +215,7 @@ def _apart(values: list[float], gap: float) -> list[float]:
     return heights.tolist()
 
 
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "axes.titlesize": 12,

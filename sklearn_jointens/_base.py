@@ -11,7 +11,7 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from sklearn_jointens._compat import Interval
+from sklearn_jointens._compat import Interval, StrOptions
 from sklearn_jointens._fitted import FittedEnsembleMixin
 from sklearn_jointens._members import (
     Vectorization,
@@ -50,6 +50,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         "oob_score": ["boolean", callable],
         "warm_start": ["boolean"],
         "device": [None, str, torch.device],
+        "precision": [StrOptions({"tf32", "bf16"}), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -196,6 +197,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             )
         net = self.net_
         net.lam_ = float(self.lam)  # which may change from epoch to epoch
+        net.precision_ = self.precision
         training_seed, member_seeds = self._seeds()
         n_epochs = len(self.history_)
         with (
@@ -223,6 +225,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             family,
             float(self.lam),
             labels,
+            precision=self.precision,
             verbose=int(self.verbose),
         )
 

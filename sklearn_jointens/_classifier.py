@@ -72,6 +72,12 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     device : str or torch.device, default=None
         Where to train and predict. ``"auto"`` is CUDA when there is one, else the CPU;
         ``None`` is the prototype's own (that of the default member is ``"auto"``).
+    precision : {"tf32", "bf16"} or None, default=None
+        Of training, for members in float32 (see `fit`). ``"tf32"`` allows
+        TensorFloat-32 in matrix products and convolutions on CUDA; ``"bf16"`` runs the
+        forward pass under ``torch.autocast`` with bfloat16, on CUDA or the CPU, and
+        leaves weights and loss in float32; ``None`` is torch's own settings. Validation
+        and prediction stay in float32, so that the ensemble is what its members are.
     random_state : int, RandomState instance or None, default=None
         Determines initial weights, order of batches, dropout and bootstrap. The global
         states of torch, NumPy and Python are as before after every method.
@@ -156,6 +162,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         class_weight: Any = None,
         warm_start: bool = False,
         device: Any = None,
+        precision: str | None = None,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -167,6 +174,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         self.class_weight = class_weight
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
 

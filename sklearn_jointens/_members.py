@@ -156,7 +156,8 @@ def build_members(
 
 def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
     member = derived_net(prototype, MemberNet)
-    member.set_params(verbose=0)
+    # Members are trained as one, and that is what is compiled.
+    member.set_params(verbose=0, compile=False)
     member.observe(X, labels)
     try:
         return member.initialize()

@@ -240,7 +240,7 @@ def _rebuild(
     members = []
     for j in range(n_members):
         member = derived_net(estimator or mlp_classifier(), MemberNet)
-        member.set_params(device="cpu", verbose=0)
+        member.set_params(device="cpu", verbose=0, compile=False)
         member.observe(X, labels).initialize()
         prefix = f"{j}."
         names = [name for name in tensors if name.startswith(prefix)]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 
 import pytest
 import torch
@@ -673,3 +674,45 @@ def test_random_networks_are_structural_and_equal_the_members(
     modules = make(network, n_members)
     vectorized = vectorize_members(modules, "structural").train(training)
     assert_equal_members(vectorized, modules, data(n_rows=n_rows), 1e-6)
+
+
+class DrawsInPython(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.linear(x) * random.random()
+
+
+class DrawsWithTorch(DrawsInPython):
+    def forward(self, x):
+        return self.linear(x) * torch.rand(()).item()
+
+
+class Counts(DrawsInPython):
+    n_calls = 0
+
+    def forward(self, x):
+        self.n_calls += 1
+        return self.linear(x) / self.n_calls
+
+
+@pytest.mark.parametrize("member", [DrawsInPython, DrawsWithTorch, Counts])
+@pytest.mark.parametrize("example", [None, torch.zeros(5, 4)], ids=["bare", "example"])
+def test_what_a_forward_draws_or_counts_in_python_is_not_frozen(member, example):
+    """A trace kept the first number as a constant of all later passes."""
+    modules = [member() for _ in range(3)]
+    with pytest.raises(ValueError, match=r"draws random numbers|changes the module"):
+        vectorize_members(modules, "structural", example)
+    vectorized = vectorize_members(modules, example=example)
+    x = torch.ones(2, 4)
+    assert not torch.equal(vectorized(x), vectorized(x))
+
+
+def test_members_that_draw_in_python_draw_each_for_itself():
+    """vmap runs the forward once, with one number for all members."""
+    vectorized = vectorize_members([DrawsInPython()] * 3, example=torch.ones(5, 4))
+    assert vectorized.method == "loop"
+    outputs = vectorized(torch.ones(2, 4))
+    assert not torch.allclose(outputs[0], outputs[1])

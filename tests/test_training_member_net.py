@@ -15,6 +15,7 @@ from skorch.callbacks import EpochScoring
 from skorch.dataset import ValidSplit
 from torch import nn
 
+from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.training import (
     JointNet,
     MemberNet,
@@ -150,6 +151,25 @@ def test_embeddings_are_given_integers():
     X = np.random.RandomState(0).randint(10, size=(40, 5))
     net = member(Bag).fit(X, X[:, 0] % 3)
     assert net.predict(X).shape == (40,)
+
+
+def test_vectorized_embeddings_are_given_integers():
+    """They were given floats, which no table takes: only plain ones were known."""
+
+    class Table(nn.Module):
+        def __init__(self, n_classes):
+            super().__init__()
+            self.table = nn.Embedding(10, 4)
+            self.out = nn.Linear(4, n_classes)
+
+        def forward(self, X):
+            return self.out(self.table(X).mean(1))
+
+    X = np.random.RandomState(0).randint(10, size=(40, 5))
+    prototype = member(Table)
+    clf = JointEnsembleClassifier(prototype, n_estimators=2).fit(X, X[:, 0] % 3)
+    assert clf.vectorization_.method == "structural"
+    assert clf.predict(X).shape == (40,)
 
 
 # -- a member is the prototype -------------------------------------------------------

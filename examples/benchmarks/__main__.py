@@ -2,41 +2,72 @@
 
 ::
 
-    python -m examples.benchmarks                        # all, minutes
+    python -m examples.benchmarks                        # all, some twenty minutes
     python -m examples.benchmarks step fit --config 16x64
-    python -m examples.benchmarks --data fashion_mnist.npz --json figures.json
+    python -m examples.benchmarks --data fashion_mnist.npz --out docs/images
+    python -m examples.benchmarks --device cuda --out docs/images
 
 ========= ==========================================================================
-step      joint training step / step of one wide network
+step      training step of all members / of one wide network, a loop over members, vmap
+networks  the same of convolutional, recurrent and attention members / a loop over them
 fit       whole JointEnsembleClassifier.fit / bare loop over the same module
-rivals    fit of BaggingClassifier over skorch nets and of torchensemble / joint fit
-predict   predict_proba against a loop over members; one row
-memory    peak memory of predict_proba on a million rows
+overhead  share of a small fit that is not training
+rivals    fit of BaggingClassifier and of torchensemble's classifiers / joint fit
+predict   predict_proba of many rows and of one: a loop and BaggingClassifier / joint
+million   predict_proba of a million rows: a loop over members / joint
+memory    peak memory of fit, score_members and predict_proba, and on sparse matrices
+          and memory maps
 exactness deviation from a plain loop over members
 mission   GridSearchCV over lam against BaggingClassifier(MLPClassifier), on digits
+densenets training step of the paper's DenseNet ensembles; unless asked for, on CUDA
+          only
 ========= ==========================================================================
 
-Only ratios are reported, from runs in turns within one process: the median and the
-quartiles over the rounds.
+Only ratios are reported where there is something to divide by, from runs in turns
+within one process: the median and the quartiles over the rounds. Scaling curves have a
+command of their own, ``python -m examples.benchmarks.scaling``.
 """
 
 import argparse
-import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import torch
 from tqdm.auto import tqdm
 
 from examples._data import load_data
-from examples.benchmarks._measure import Figure, machine, table
-from examples.benchmarks._setting import Setting, synthetic
+from examples.benchmarks._measure import Figure
+from examples.benchmarks._report import (
+    machine,
+    markdown,
+    one_line,
+    read_json,
+    write_json,
+    write_tables,
+)
+from examples.benchmarks._setting import ONE_CONFIG, Setting, synthetic
+from examples.benchmarks.exactness import exactness
+from examples.benchmarks.memory import kept_as_they_are, memory
 from examples.benchmarks.mission import mission
-from examples.benchmarks.prediction import exactness, memory, predict
-from examples.benchmarks.training import fit, rivals, step
+from examples.benchmarks.networks import densenets, networks
+from examples.benchmarks.prediction import million, predict
+from examples.benchmarks.rivals import rivals
+from examples.benchmarks.training import fit, overhead, step
 
-QUESTIONS = {
+QUESTIONS = (
+    "step networks fit overhead rivals predict million memory exactness mission "
+    "densenets"
+).split()
+# What a GPU changes; the others say the same there, or measure the CPU's memory.
+ON_CUDA = "step networks fit overhead predict exactness densenets".split()
+ON_CPU = [name for name in QUESTIONS if name != "densenets"]
+
+# Asked once for each configuration.
+OF_PERCEPTRONS = {
     "step": step,
     "fit": fit,
     "rivals": rivals,
@@ -46,70 +77,88 @@ QUESTIONS = {
 }
 CONFIGS = ("256x4", "64x16", "16x64")
 
-
-def measure(options: argparse.Namespace) -> Iterator[Figure]:
-    """Yield every figure that was asked for."""
-    data = load_data(path=options.data) if options.data else synthetic(10_000)
-    settings = [
-        Setting(
-            data,
-            *map(int, config.split("x")),
-            device=options.device,
-            rounds=options.rounds,
-            n_jobs=options.n_jobs,
-        )
-        for config in options.config
-    ]
-    jobs = [
-        (f"{question} {setting.subject}", QUESTIONS[question], (setting,))
-        for question in options.questions
-        if question in QUESTIONS
-        for setting in settings
-    ]
-    if "mission" in options.questions:
-        jobs.append(("mission", mission, (options.n_jobs, options.rounds)))
-    with tqdm(jobs, unit="job", smoothing=0) as bar:
-        for name, job, arguments in bar:
-            bar.set_description(name)
-            yield from job(*arguments)
+Job = Callable[[], Iterator[Figure]]
 
 
-def main() -> None:
-    """Measure, print a table, and write JSON."""
+def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
+    """Yield what there is to measure, by question."""
+    data = load_data(path=options.data) if options.data else synthetic(12_000)
+    device, rounds, n_jobs = options.device, options.rounds, options.n_jobs
+    setting = Setting(data, *ONE_CONFIG, device, rounds, n_jobs)
+    others: dict[str, list[Job]] = {
+        "networks": [partial(networks, rounds, device)],
+        "overhead": [partial(overhead, rounds, device)],
+        "million": [partial(million, setting)],
+        "memory": [partial(kept_as_they_are, device)],
+        "mission": [partial(mission, n_jobs, rounds)],
+        "densenets": [partial(densenets, rounds, device)],
+    }
+    for question in options.questions:
+        if question in OF_PERCEPTRONS:
+            for config in options.config:
+                n_members, hidden = map(int, config.split("x"))
+                sized = replace(setting, n_members=n_members, hidden=hidden)
+                yield question, partial(OF_PERCEPTRONS[question], sized)
+        for job in others.get(question, ()):
+            yield question, job
+
+
+def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [*QUESTIONS, "mission"]
     add = parser.add_argument
-    add("questions", nargs="*", metavar="question", help=f"of {names} (default: all)")
+    add("questions", nargs="*", metavar="question", help=f"of {QUESTIONS}")
     add("--config", nargs="+", default=CONFIGS, metavar="MxH")
     add("--data", type=Path, help="npz file (default: random rows of 784)")
     add("--device", default="cpu")
     add("--rounds", type=int, default=5)
     add("--n-jobs", type=int, default=2, help="processes that Bagging and searches use")
-    add("--json", type=Path, default=Path("output/benchmarks.json"))
-    options = parser.parse_args()
-    unknown = set(options.questions) - set(names)
+    add("--json", type=Path, help="file for all figures")
+    add("--out", type=Path, default=Path("output"), help="folder for tables")
+    add(
+        "--keep",
+        action="store_true",
+        help="keep what the JSON file says of questions that are not asked now",
+    )
+    options = parser.parse_args(arguments)
+    unknown = set(options.questions) - set(QUESTIONS)
     if unknown:
+        names = ", ".join(QUESTIONS)
         parser.error(f"questions must be of {names}. Got {sorted(unknown)} instead.")
-    options.questions = options.questions or names
+    on_cuda = torch.device(options.device).type == "cuda"
+    options.questions = options.questions or (ON_CUDA if on_cuda else ON_CPU)
+    options.name = "benchmarks_cuda" if on_cuda else "benchmarks"
+    options.json = options.json or Path("output") / f"{options.name}.json"
+    return options
+
+
+def main() -> None:
+    """Measure, and write JSON and tables after every question."""
+    options = parse_options()
     # MLPClassifier warns when it stops after max_iter, which is what it is asked to do.
     # Worker processes take their filters from the environment.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:Stochastic Optimizer")
     warnings.filterwarnings("ignore", "Stochastic Optimizer")
-    described = machine(options.device)
-    figures = list(measure(options))
-    print("\n" + ", ".join(f"{key}: {value}" for key, value in described.items()))
-    print(f"rounds: {options.rounds}\n\n{table(figures)}")
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    report = {
-        "machine": described,
-        "data": str(options.data or "synthetic"),
+    described = {
+        **machine(options.device),
+        "data": options.data.stem if options.data else "random",
         "rounds": options.rounds,
-        "figures": [{**f._asdict(), "verdict": f.verdict} for f in figures],
     }
-    options.json.write_text(json.dumps(report, indent=1))
-    print(f"\nWritten: {options.json}")
+    figures: list[Figure] = []
+    if options.keep and options.json.exists():
+        kept = read_json(options.json, described)
+        figures = [f for f in kept if f.question not in options.questions]
+    with tqdm(list(jobs(options)), unit="job", smoothing=0) as bar:
+        for question, job in bar:
+            bar.set_description(question)
+            figures += job()
+            figures.sort(key=lambda f: QUESTIONS.index(f.question))
+            write_json(options.json, described, figures)
+            write_tables(options.out, options.name, described, figures)
+    print(f"\n{one_line(described)}\n\n{markdown(figures)}")
+    print(f"\nWritten: {options.json}, {options.out / options.name}.md and .csv")
 
 
 if __name__ == "__main__":

@@ -6,16 +6,11 @@ and quartiles over the rounds are what is reported.
 """
 
 import gc
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import sklearn
-import skorch
 import torch
 
 
@@ -53,77 +48,11 @@ class Figure(NamedTuple):
         if not self.target:
             return ""
         relation, bound = self.target.split()
-        below = self.median <= float(bound)
-        return "met" if below == (relation == "<=") else "missed"
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What the figures were measured on."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        named = [line for line in lines if line.startswith("model name")]
-        cpu = named[0].partition(":")[2].strip() if named else cpu
-    described = {
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "skorch": skorch.__version__,
-        "scikit-learn": sklearn.__version__,
-        "device": device,
-    }
-    if torch.device(device).type == "cuda":
-        described["gpu"] = torch.cuda.get_device_name(device)
-    return described
-
-
-def seconds(task: Callable[[], Any], device: str = "cpu") -> float:
-    """Wall-clock seconds of one call, what it left running on the device included."""
-    on_cuda = torch.device(device).type == "cuda"
-    if on_cuda:
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    task()
-    if on_cuda:
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
-def interleave(
-    tasks: Mapping[str, Callable[[], Any]], rounds: int, device: str = "cpu"
-) -> dict[str, np.ndarray]:
-    """Time the tasks in turns.
-
-    Parameters
-    ----------
-    tasks : mapping of str to callable
-        Each is called once unmeasured, and then once a round.
-    rounds : int
-    device : str, default="cpu"
-        Waited for before and after each call.
-
-    Returns
-    -------
-    dict of str to ndarray of shape (rounds,)
-        Seconds.
-    """
-    names = list(tasks)
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for task in tasks.values():
-        task()
-    gc.collect()
-    gc.disable()
-    try:
-        for turn in range(rounds):
-            # Every other round goes backwards, so that none always follows the same.
-            for name in names if turn % 2 == 0 else reversed(names):
-                times[name].append(seconds(tasks[name], device))
-    finally:
-        gc.enable()
-    return {name: np.array(values) for name, values in times.items()}
+        if relation == "<=":
+            met = self.median <= float(bound)
+        else:
+            met = self.median >= float(bound)
+        return "met" if met else "missed"
 
 
 def figure(
@@ -141,22 +70,52 @@ def figure(
     )
 
 
-def table(figures: list[Figure]) -> str:
-    """Figures as a Markdown table."""
-    rows = [["question", "members", "figure", "median", "quartiles", "target", ""]]
-    rows += [
-        [
-            f.question,
-            f.subject,
-            f.what,
-            f"{f.median:.3g} {f.unit}",
-            f"{f.low:.3g} to {f.high:.3g}",
-            f.target,
-            f.verdict,
-        ]
-        for f in figures
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+def seconds(task: Callable[[], Any], device: str = "cpu") -> float:
+    """Wall-clock seconds of one call, what it left running on the device included."""
+    on_cuda = torch.device(device).type == "cuda"
+    if on_cuda:
+        torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    task()
+    if on_cuda:
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def interleave(
+    tasks: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    device: str = "cpu",
+    warm_ups: Mapping[str, Callable[[], Any]] | None = None,
+) -> dict[str, np.ndarray]:
+    """Time the tasks in turns.
+
+    Parameters
+    ----------
+    tasks : mapping of str to callable
+        Each is called once a round.
+    rounds : int
+    device : str, default="cpu"
+        Waited for before and after each call.
+    warm_ups : mapping of str to callable, default=None
+        Called once before, unmeasured. ``None`` is the tasks themselves.
+
+    Returns
+    -------
+    dict of str to ndarray of shape (rounds,)
+        Seconds.
+    """
+    names = list(tasks)
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for warm_up in (tasks if warm_ups is None else warm_ups).values():
+        warm_up()
+    gc.collect()
+    gc.disable()
+    try:
+        for turn in range(rounds):
+            # Every other round goes backwards, so that none always follows the same.
+            for name in names if turn % 2 == 0 else reversed(names):
+                times[name].append(seconds(tasks[name], device))
+    finally:
+        gc.enable()
+    return {name: np.array(values) for name, values in times.items()}

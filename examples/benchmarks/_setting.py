@@ -1,8 +1,7 @@
-"""What all benchmarks have in common: members, data, optimizer."""
+"""What all benchmarks of perceptrons have in common: members, data, optimizer."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,15 +9,15 @@ from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 
 from examples._data import Data
+from examples.benchmarks._steps import LAM, LR, MOMENTUM, Batch
 from sklearn_jointens import JointEnsembleClassifier
-from sklearn_jointens.losses import joint_loss
 from sklearn_jointens.nn import MLP, VectorizedModule, vectorize_members
 
-LAM = 0.9
 BATCH_SIZE = 100
-# Low, because timing does not depend on it and random data must not diverge.
-LR = 0.002
-MOMENTUM = 0.9
+# Hidden units of the network that is the yardstick, and of all members together.
+WIDE = 1024
+# Members and their hidden units, for what is measured of one configuration only.
+ONE_CONFIG = (16, 64)
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,17 @@ class Setting:
     data: Data
     n_members: int
     hidden: int
-    device: str
-    rounds: int
-    n_jobs: int
+    device: str = "cpu"
+    rounds: int = 5
+    n_jobs: int = 2
 
     @property
     def subject(self) -> str:
         return f"{self.n_members}x{self.hidden}"
+
+    def with_random_data(self, n_rows: int) -> "Setting":
+        """The same on other data, few enough rows to be sent to another process."""
+        return replace(self, data=synthetic(n_rows))
 
     def rows(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The first training rows."""
@@ -54,21 +57,32 @@ class Setting:
 
     def tensors(self, n_rows: int) -> tuple[Tensor, Tensor]:
         """The first training rows on the device."""
-        X, y = self.rows(n_rows)
-        return torch.as_tensor(X, device=self.device), torch.as_tensor(
-            y, device=self.device
-        )
+        X, y = map(torch.as_tensor, self.rows(n_rows))
+        return X.to(self.device), y.to(self.device)
+
+    def batches(self, n_batches: int = 40) -> list[Batch]:
+        """The first batches on the device."""
+        X, y = self.tensors(n_batches * BATCH_SIZE)
+        return list(zip(X.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True))
 
     def modules(self, seed: int = 0) -> list[nn.Module]:
         """Plain members; the same for the same seed."""
         torch.manual_seed(seed)
-        sizes = self.data.n_features, self.data.n_classes, self.hidden
-        return [MLP(*sizes).to(self.device) for _ in range(self.n_members)]
+        return [self._mlp(self.hidden) for _ in range(self.n_members)]
 
     def vectorized(self, method: str = "auto") -> VectorizedModule:
         """All members as one module."""
         example = self.tensors(8)[0]
         return vectorize_members(self.modules(), method, example).train()
+
+    def wide(self) -> nn.Module:
+        """One network of as many hidden units as all members of a budget have."""
+        torch.manual_seed(0)
+        return self._mlp(WIDE)
+
+    def _mlp(self, hidden: int) -> nn.Module:
+        mlp = MLP(self.data.n_features, self.data.n_classes, hidden)
+        return mlp.to(self.device)
 
     def net(self, epochs: int) -> NeuralNetClassifier:
         """The member as a stock skorch classifier."""
@@ -95,36 +109,24 @@ class Setting:
         return JointEnsembleClassifier(net, self.n_members, LAM, random_state=0)
 
 
-def sgd(module: nn.Module, lr: float = LR) -> torch.optim.Optimizer:
-    """The optimizer of every benchmark."""
-    return torch.optim.SGD(module.parameters(), lr=lr, momentum=MOMENTUM)
-
-
-def joint_step(
-    module: VectorizedModule, optimizer: torch.optim.Optimizer, X: Tensor, y: Tensor
-) -> None:
-    """One training step of all members, with gradients of a member's own size."""
-    optimizer.zero_grad()
-    loss = joint_loss(module(X), y, LAM) * module.n_members
-    loss.backward()
-    optimizer.step()
-
-
-def shuffled_batches(X: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def shuffled_batches(X: Tensor, y: Tensor) -> Iterator[Batch]:
     """Batches of one epoch."""
     order = torch.randperm(len(X)).to(X.device)
     for index in order.split(BATCH_SIZE):
         yield X[index], y[index]
 
 
-def synthetic(n_rows: int) -> Data:
-    """Random data of the shape of Fashion-MNIST."""
+def synthetic(n_rows: int, n_features: int = 784, n_classes: int = 10) -> Data:
+    """Random data, of the shape of Fashion-MNIST unless said otherwise.
+
+    Every class is among the rows.
+    """
     generator = np.random.default_rng(0)
-    X = generator.standard_normal((n_rows, 784), dtype=np.float32)
-    y = generator.integers(10, size=n_rows)
-    return Data("synthetic rows of 784", X, y, X[:1], y[:1])
+    X = generator.standard_normal((n_rows, n_features), dtype=np.float32)
+    y = generator.permutation(np.arange(n_rows) % n_classes)
+    return Data("synthetic", X, y, X[:1], y[:1])
 
 
-def proba_of_loop(modules: list[Any], X: Tensor) -> Tensor:
+def proba_of_loop(modules: Sequence[nn.Module], X: Tensor) -> Tensor:
     """Geometric mean of the members' probabilities, one member after the other."""
     return torch.softmax(sum(module(X) for module in modules) / len(modules), dim=1)

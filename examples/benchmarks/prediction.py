@@ -1,93 +1,105 @@
-"""What prediction costs, in time and in memory, and whether its numbers are right."""
+"""What prediction costs: of many rows, of one, and of a million."""
 
-import gc
-import resource
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from examples.benchmarks._measure import Figure, figure, interleave
-from examples.benchmarks._setting import (
-    BATCH_SIZE,
-    Setting,
-    joint_step,
-    proba_of_loop,
-    sgd,
-)
+from examples.benchmarks._setting import Setting, proba_of_loop
+from examples.benchmarks.rivals import bagging_of_sklearn, bagging_of_skorch
 
-MEGABYTE = 1e6
+MANY, MILLION = 10_000, 1_000_000
+
+# Rows of a chunk that the loop over members takes at once.
+_CHUNK = 1000
+# Rows to fit on; what is timed does not depend on what was learned.
+_FIT_ROWS = 1000
+# skorch predicts for so many members and rows in seconds; for more in minutes.
+_MOST_MEMBERS = 100
+
+Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def predict(setting: Setting) -> Iterator[Figure]:
-    """`predict_proba` on many rows and on one."""
-    ensemble = setting.ensemble(epochs=1).fit(*setting.rows(1000))
-    X = np.resize(setting.data.X_train, (10_000, setting.data.n_features))
-    modules = [net.module_ for net in ensemble.estimators_]
-
-    def loop() -> np.ndarray:
-        chunks = torch.as_tensor(X, device=setting.device).split(1000)
-        with torch.inference_mode():
-            proba = [proba_of_loop(modules, chunk) for chunk in chunks]
-        return torch.cat(proba).cpu().numpy()
-
-    tasks = {"joint": lambda: ensemble.predict_proba(X), "loop": loop}
+    """`predict_proba` of many rows and of one, against a loop and against Bagging."""
+    ensemble, loop = _joint_and_loop(setting)
+    X = np.resize(setting.data.X_train, (MANY, setting.data.n_features))
+    tasks = {"joint": lambda: ensemble.predict_proba(X), "loop": lambda: loop(X)}
     times = interleave(tasks, 3 * setting.rounds, setting.device)
     bound = {64: ">= 1.3", 16: ">= 1.8", 4: ">= 3"}.get(setting.hidden, "")
-    what = "loop over members / predict_proba, 10,000 rows"
+    what = f"loop over members / predict_proba, {MANY:,} rows"
     ratio = times["loop"] / times["joint"]
     yield figure("predict", setting.subject, what, ratio, target=bound)
 
-    tasks = {"one": lambda: ensemble.predict_proba(X[:1])}
+    rivals = {
+        name: bagging.fit(*setting.rows(_FIT_ROWS)).predict_proba
+        for name, bagging in _baggings(setting).items()
+    }
+    predicts: dict[str, Predict] = {"joint": ensemble.predict_proba, **rivals}
+    one = X[:1]
+    of_many = {name: lambda p=p: p(X) for name, p in predicts.items()}
+    of_one = {name: lambda p=p: p(one) for name, p in predicts.items()}
+    times = interleave(of_many, setting.rounds, setting.device, warm_ups=of_one)
+    for name in rivals:
+        what = f"{name} / predict_proba, {MANY:,} rows"
+        yield figure("predict", setting.subject, what, times[name] / times["joint"])
+
+    tasks = {"joint": of_one["joint"], "loop": lambda: loop(one)}
     times = interleave(tasks, 50 * setting.rounds, setting.device)
     what = "predict_proba of one row"
-    yield figure("predict", setting.subject, what, 1e3 * times["one"], "ms", "<= 2")
+    yield figure("predict", setting.subject, what, 1e3 * times["joint"], "ms", "<= 2")
+    ratio = times["loop"] / times["joint"]
+    what = "loop over members / predict_proba, one row"
+    yield figure("predict", setting.subject, what, ratio)
+    times = interleave(of_one, 5 * setting.rounds, setting.device)
+    for name in rivals:
+        what = f"{name} / predict_proba, one row"
+        yield figure("predict", setting.subject, what, times[name] / times["joint"])
 
 
-def memory(setting: Setting) -> Iterator[Figure]:
-    """Memory that `predict_proba` takes beside its input and output."""
-    n_rows = 1_000_000
-    # A process of its own: the peak of this one has been elsewhere.
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        extra = process.submit(_extra_megabytes, setting, n_rows).result()
-    what = f"peak memory of predict_proba of {n_rows:,} rows beside input and output"
-    yield figure("memory", setting.subject, what, extra, "MB", "<= 200")
+def million(setting: Setting) -> Iterator[Figure]:
+    """`predict_proba` of a million rows against a loop, and against fewer rows."""
+    ensemble, loop = _joint_and_loop(setting)
+    X = np.empty((MILLION, setting.data.n_features), dtype=np.float32)
+    for start in range(0, MILLION, MANY):
+        X[start : start + MANY] = np.resize(setting.data.X_train, (MANY, X.shape[1]))
+    few = X[:MANY]
+    tasks = {
+        "joint": lambda: ensemble.predict_proba(X),
+        "few": lambda: ensemble.predict_proba(few),
+        "loop": lambda: loop(X),
+    }
+    warm_ups = {"joint": tasks["few"], "loop": lambda: loop(few)}
+    times = interleave(tasks, setting.rounds, setting.device, warm_ups)
+    what = f"loop over members / predict_proba, {MILLION:,} rows"
+    yield figure("million", setting.subject, what, times["loop"] / times["joint"])
+    what = f"time a row: of {MILLION:,} rows / of {MANY:,}"
+    ratio = times["joint"] / times["few"] * len(few) / len(X)
+    yield figure("million", setting.subject, what, ratio)
 
 
-def _extra_megabytes(setting: Setting, n_rows: int) -> float:
-    ensemble = setting.ensemble(epochs=1).fit(*setting.rows(1000))
-    X = np.ones((n_rows, setting.data.n_features), dtype=np.float32)
-    gc.collect()
-    before = _peak_bytes()
-    proba = ensemble.predict_proba(X)
-    return (_peak_bytes() - before - proba.nbytes) / MEGABYTE
+def _joint_and_loop(setting: Setting) -> tuple[Any, Predict]:
+    """A fitted ensemble, and the same prediction by a loop over its members."""
+    ensemble = setting.ensemble(epochs=1).fit(*setting.rows(_FIT_ROWS))
+    modules = [net.module_ for net in ensemble.estimators_]
+
+    def loop(X: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            proba = [
+                proba_of_loop(modules, chunk.to(setting.device)).cpu()
+                for chunk in torch.as_tensor(X).split(_CHUNK)
+            ]
+        return torch.cat(proba).numpy()
+
+    return ensemble, loop
 
 
-def _peak_bytes() -> int:
-    """Most memory that this process has held; of the CPU."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def exactness(setting: Setting) -> Iterator[Figure]:
-    """How far the vectorized members are from a plain loop over them."""
-    X, y = setting.tensors(10 * BATCH_SIZE)
-    vectorized, looped = setting.vectorized(), setting.vectorized("loop")
-    with torch.inference_mode():
-        one = torch.softmax(vectorized(X).mean(0), dim=1)
-        other = proba_of_loop(setting.modules(), X)
-        what = f"probabilities against a loop ({vectorized.method})"
-        deviation = float((one - other).abs().max())
-    yield figure("exactness", setting.subject, what, deviation, "", "<= 1e-6")
-    batches = list(zip(X.split(BATCH_SIZE), y.split(BATCH_SIZE), strict=True))
-    for module in (vectorized, looped):
-        optimizer = sgd(module, lr=0.1)
-        for batch in batches[:3]:
-            joint_step(module, optimizer, *batch)
-    with torch.inference_mode():
-        deviation = float((vectorized(X) - looped(X)).abs().max())
-    what = "logits against a loop after 3 updates (lr=0.1)"
-    yield figure("exactness", setting.subject, what, deviation, "", "<= 1e-5")
+def _baggings(setting: Setting) -> dict[str, Any]:
+    """Bagging of nets of the same size, by the names that the table calls them."""
+    baggings = {"BaggingClassifier(MLPClassifier)": bagging_of_sklearn(setting, 1)}
+    if setting.n_members <= _MOST_MEMBERS:
+        name = "BaggingClassifier(skorch net)"
+        baggings = {name: bagging_of_skorch(setting, 1), **baggings}
+    return baggings

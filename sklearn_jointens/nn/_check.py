@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
 from sklearn_jointens.nn._cost import few_rows, multiplications_per_row
 from sklearn_jointens.nn._loop import LoopModule, stack_outputs, vectorize_with_loop
+from sklearn_jointens.nn._random_state import host_random_state
 
 # Multiplications for one row beyond which so many rows and members would take seconds.
 _LARGE = 2**22
@@ -70,7 +71,9 @@ def check_vectorized(
         for training in (False, True):
             for module in (selected, plain):
                 _set_mode(module, training)
-            if not _is_random(plain, x):
+            if _is_random(plain, x):
+                _results_if_it_runs(selected, x)
+            else:
                 errors.append(_compare(selected, plain, x, training))
     return max(errors, default=None)
 
@@ -97,26 +100,23 @@ def _set_mode(module: nn.Module, training: bool) -> None:
 
 def _is_random(plain: LoopModule, x: Tensor) -> bool:
     """Whether a member draws random numbers outside of the layers that are off."""
+    _, *before = host_random_state()
     outputs = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         member = plain.member(0)
         with torch.no_grad():
             outputs.append([part for _, part in _parts(member(x))])
+    _, *after = host_random_state()
+    if after != before:
+        raise CannotVectorize("its forward draws random numbers for each member apart")
     return any(not torch.equal(a, b) for a, b in zip(*outputs, strict=True))
 
 
 def _compare(
     selected: VectorizedModule, plain: LoopModule, x: Tensor, training: bool
 ) -> float:
-    expected = _results(plain, x)
-    try:
-        found = _results(selected, x)
-    except Exception as error:
-        message = str(error).strip().split("\n")[0]
-        raise CannotVectorize(
-            f"it fails with {type(error).__name__}: {message}"
-        ) from error
+    expected, found = _results(plain, x), _results_if_it_runs(selected, x)
     mode = "training" if training else "evaluation"
     if found.keys() != expected.keys():
         raise CannotVectorize(f"its outputs differ in kind in {mode} mode")
@@ -130,6 +130,16 @@ def _compare(
             )
         largest = max(largest, deviation)
     return largest
+
+
+def _results_if_it_runs(module: VectorizedModule, x: Tensor) -> dict[str, Tensor]:
+    try:
+        return _results(module, x)
+    except Exception as error:
+        message = str(error).strip().split("\n")[0]
+        raise CannotVectorize(
+            f"it fails with {type(error).__name__}: {message}"
+        ) from error
 
 
 def _results(module: VectorizedModule, x: Tensor) -> dict[str, Tensor]:

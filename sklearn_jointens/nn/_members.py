@@ -61,9 +61,9 @@ def why_not_stackable(modules: Sequence[nn.Module]) -> str | None:
         if id(tensor) in names:
             return f"'{name}' is tied to '{names[id(tensor)]}'"
         names[id(tensor)] = name
-    expected = _settings(modules[0])
+    expected = plain_settings(modules[0])
     for module in modules[1:]:
-        found = _settings(module)
+        found = plain_settings(module)
         if found != expected:
             differing = {
                 key
@@ -94,7 +94,7 @@ def _architecture(module: nn.Module) -> dict[str, str]:
     return described
 
 
-def _settings(module: nn.Module) -> dict[str, Any]:
+def plain_settings(module: nn.Module) -> dict[str, Any]:
     """Plain attributes of all submodules, and what requires gradients, by name."""
     plain = (bool, int, float, str, type(None))
     settings = {

@@ -47,6 +47,8 @@ class VectorizedLayerNorm(VectorizedLayer):
                 f"VectorizedLayerNorm expects {self.normalized_shape} before the "
                 f"innermost batch axis. Got {tuple(hidden.shape)} instead."
             )
+        if torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.float()  # as autocast runs torch's own layer_norm
         axes = tuple(range(-1 - n_axes, -1))
         variance, mean = torch.var_mean(hidden, axes, correction=0, keepdim=True)
         normalized = (hidden - mean) * torch.rsqrt(variance + self.eps)

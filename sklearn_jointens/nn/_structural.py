@@ -19,7 +19,9 @@ from sklearn_jointens.nn._base import (
     named_tensors,
     stack,
 )
+from sklearn_jointens.nn._members import plain_settings
 from sklearn_jointens.nn._program import Program
+from sklearn_jointens.nn._random_state import host_random_state
 from sklearn_jointens.nn._rewrite import rewrite
 from sklearn_jointens.nn._tables import VECTORIZED_LAYERS, is_torch_layer
 
@@ -133,14 +135,22 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(member: nn.Module) -> fx.Graph:
+    before = host_random_state(), plain_settings(member)
     try:
-        return _Tracer().trace(_Root(member))
+        graph = _Tracer().trace(_Root(member))
     except Exception as error:
         # A forward may do anything with a traced value, so anything may be raised.
         message = str(error).strip().split("\n")[0]
         raise CannotVectorize(
             f"its forward cannot be traced ({type(error).__name__}: {message})"
         ) from error
+    if (host_random_state(), plain_settings(member)) != before:
+        # What a forward pass draws or counts in Python, a trace keeps as a constant.
+        raise CannotVectorize(
+            "its forward draws random numbers on the host, or changes the module "
+            "otherwise than in its tensors"
+        )
+    return graph
 
 
 def _vectorize_tree(modules: Sequence[nn.Module], path: str) -> nn.Module:

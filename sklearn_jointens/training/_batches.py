@@ -69,6 +69,15 @@ def as_tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array)
 
 
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device, without waiting until it has arrived there."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    # Pinned memory is not given to others before a copy from it has been made.
+    pinned = tensor if tensor.is_pinned() else tensor.pin_memory()
+    return pinned.to(device, non_blocking=True)
+
+
 def _fits(n_bytes: int, device: torch.device) -> bool:
     if device.type != "cuda":
         return True
@@ -112,7 +121,8 @@ class ArrayDataset(Dataset):
     dtype : torch.dtype
         What a member takes.
     device : str or torch.device
-        Where batches are wanted. The whole array is kept there if it fits.
+        Where batches are wanted. The whole array is kept there if it fits; otherwise
+        its rows are gathered on the host, and only targets are kept there.
     """
 
     def __init__(
@@ -124,20 +134,30 @@ class ArrayDataset(Dataset):
             X = as_tensor(X)
             if not mapped:
                 X = X.to(dtype).contiguous()
-        if isinstance(X, Tensor) and _fits(X.numel() * dtype.itemsize, self.device):
+        if isinstance(X, Tensor) and _fits(X.nbytes, self.device):
             X = X.to(self.device)
+        is_resident = isinstance(X, Tensor) and X.device.type == self.device.type
+        # Where `rows` takes the index.
+        self.index_device = self.device if is_resident else torch.device("cpu")
         super().__init__(X, None if y is None else y.to(self.device))
 
     def rows(self, index: slice | Tensor) -> Tensor:
         """The rows of X at `index`, dense, as members take them."""
+        return to_device(self._gathered(index), self.device).to(self.dtype)
+
+    def _gathered(self, index: slice | Tensor) -> Tensor:
         if sparse.issparse(self.X):
-            key = index if isinstance(index, slice) else index.cpu().numpy()
-            X = torch.from_numpy(self.X[key].toarray())
-        elif isinstance(index, Tensor):
-            X = self.X.index_select(0, index.to(self.X.device))
-        else:
-            X = self.X[index]
-        return X.to(device=self.device, dtype=self.dtype, non_blocking=True)
+            key = index if isinstance(index, slice) else index.numpy()
+            return as_tensor(self.X[key].toarray())
+        if isinstance(index, slice):
+            return self.X[index]
+        if self.index_device == self.device:
+            return self.X.index_select(0, index)
+        # Straight into the memory that is copied from.
+        rows = torch.empty(
+            (len(index), *self.X.shape[1:]), dtype=self.X.dtype, pin_memory=True
+        )
+        return torch.index_select(self.X, 0, index, out=rows)
 
 
 def unwrap_subset(dataset: Any) -> tuple[Any, Tensor | None]:
@@ -181,8 +201,7 @@ class BatchSlicer:
                 "The 'batch_size' parameter of the member must be an int of at least "
                 f"1, or -1 for all rows at once. Got {batch_size!r} instead."
             )
-        self.dataset, index = unwrap_subset(dataset)
-        self.index = None if index is None else index.to(self.dataset.device)
+        self.dataset, self.index = unwrap_subset(dataset)
         self.n_samples = len(dataset)
         self.weight = weight
         self.batch_size = batch_size
@@ -206,7 +225,6 @@ class BatchSlicer:
         if self.generator is not None:
             # RandomSampler draws a further order, of which it uses nothing.
             torch.randperm(self.n_samples, generator=generator)
-        order = order.to(self.dataset.device)
         return order if self.index is None else self.index[order]
 
     def __iter__(self) -> Iterator[Batch]:
@@ -214,10 +232,16 @@ class BatchSlicer:
         # seed is to give the same batches here as there.
         torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         order = self._order()
+        device = self.dataset.device
+        order_there = None if order is None else to_device(order, device)
+        is_resident = self.dataset.index_device == device
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             rows = slice(start, min(start + self.batch_size, self.n_samples))
-            index = rows if order is None else order[rows]
-            X = self.dataset.rows(index)
+            index = rows if order_there is None else order_there[rows]
+            if is_resident or order is None:
+                X = self.dataset.rows(index)
+            else:
+                X = self.dataset.rows(order[rows])
             y = self.dataset.y
             y = X.new_zeros(len(X)) if y is None else y[index]
             weight = None if self.weight is None else self.weight[..., index]
@@ -259,4 +283,4 @@ class WeightedLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         for (X, y), i in self.loader:
-            yield Batch(X, y, self.weight[..., i.to(self.weight.device)])
+            yield Batch(X, y, self.weight[..., to_device(i, self.weight.device)])

@@ -32,7 +32,10 @@ from sklearn_jointens.training._callbacks import (
 )
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._module_arguments import input_dtype
+from sklearn_jointens.training._optimizer import can_fuse
+from sklearn_jointens.training._precision import forward_precision, training_precision
 from sklearn_jointens.training._record import EpochRecord
+from sklearn_jointens.training._step_graph import StepGraph, step_graph
 
 
 class DivergenceError(FloatingPointError):
@@ -42,13 +45,25 @@ class DivergenceError(FloatingPointError):
 class JointNet(MemberNet):
     """What `JointNet` adds to the prototype's own class; see `joint_net`."""
 
-    transient_names = ("step_", "records_", "scored_", "batch_weight_")
+    transient_names = (
+        "step_",
+        "step_graph_",
+        "records_",
+        "scored_",
+        "batch_weight_",
+        "vectorized_",
+    )
 
     # Wrapped in a tuple: skorch wants modules to be set by `initialize_module` alone.
     vectorized_: tuple[VectorizedModule]
     family_: Family
     lam_: float
+    precision_: str | None = None
     callbacks_: list[tuple[str, Any]]
+
+    # How the steps of the last fit were taken, and why; see `step_graph`.
+    stepping_: str
+    step_graph_: StepGraph | None = None
 
     def get_default_callbacks(self) -> list[Any]:
         callbacks = []
@@ -72,19 +87,39 @@ class JointNet(MemberNet):
         (self.module_,) = self.vectorized_
         return self
 
+    @property
+    def plain_module(self) -> VectorizedModule:
+        """The module without the wrapper of torch.compile."""
+        return getattr(self.module_, "_orig_mod", self.module_)
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self.vectorized_ = (self.plain_module,)
+
     def get_all_learnable_params(self) -> Iterator[tuple[str, Tensor]]:
         """Members' own parameter names, so that the prototype's patterns match."""
         yield from self.module_.named_member_parameters()
+
+    def get_params_for_optimizer(
+        self, prefix: str, named_parameters: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        args, options = super().get_params_for_optimizer(prefix, named_parameters)
+        if can_fuse(self, options):
+            options["fused"] = True
+        return args, options
 
     # -- one step --------------------------------------------------------------------
 
     def infer(self, x: Any, **fit_params: Any) -> Tensor:
         """Outputs of all members, (n_members, n_samples, ...)."""
-        if isinstance(self, NeuralNetBinaryClassifier):
-            # skorch's binary `infer` flattens the members away.
-            outputs = NeuralNet.infer(self, x, **fit_params)
-        else:
-            outputs = super().infer(x, **fit_params)
+        in_training = self.is_training_ and self.module_.training
+        precision = self.precision_ if in_training else None
+        with forward_precision(precision, self.device):
+            if isinstance(self, NeuralNetBinaryClassifier):
+                # skorch's binary `infer` flattens the members away.
+                outputs = NeuralNet.infer(self, x, **fit_params)
+            else:
+                outputs = super().infer(x, **fit_params)
         return outputs[0] if isinstance(outputs, tuple) else outputs
 
     def get_loss(
@@ -113,6 +148,11 @@ class JointNet(MemberNet):
         }
         return terms.loss if training else terms.ensemble_loss
 
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        if self.step_graph_ is None:
+            return super().train_step(batch, **fit_params)
+        return self.step_graph_.run(batch, fit_params)
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         return self._ensemble_step(super().train_step_single, batch, fit_params)
 
@@ -135,7 +175,11 @@ class JointNet(MemberNet):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
         self.epochs_ = self.max_epochs if epochs is None else epochs
-        return super().fit_loop(X, y, epochs=epochs, **params)
+        with step_graph(self, super().train_step) as self.step_graph_:
+            try:
+                return super().fit_loop(X, y, epochs=epochs, **params)
+            finally:
+                self.step_graph_ = None
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **params: Any
@@ -143,9 +187,11 @@ class JointNet(MemberNet):
         if iterator is None:
             return
         if torch.device(self.device).type == "cpu":
-            super().run_single_epoch(iterator, training, prefix, step_fn, **params)
+            run = super().run_single_epoch
         else:
-            self._run_without_waiting(iterator, training, prefix, step_fn, **params)
+            run = self._run_without_waiting
+        with training_precision(self.precision_ if training else None):
+            run(iterator, training, prefix, step_fn, **params)
         if training:
             self._check_finite()
 
@@ -233,7 +279,9 @@ class JointNet(MemberNet):
         y : Tensor of shape (n_rows,) or None
             Encoded targets of the rows of a data set.
         """
-        module = self.module_ if members is None else self.module_.select(members)
+        # As it is: compiled, it would be compiled again for every size of a chunk.
+        module = self.plain_module
+        module = module if members is None else module.select(members)
         module.eval()
         with torch.inference_mode():
             for rows, y in self._chunks(data, module):
@@ -291,6 +339,7 @@ def joint_net(
     family: Family,
     lam: float,
     labels: np.ndarray,
+    precision: str | None = None,
     **params: Any,
 ) -> Any:
     """An initialized `JointNet` of the prototype's own class and settings.
@@ -306,6 +355,8 @@ def joint_net(
     lam : float in [0, 1]
     labels : ndarray of shape (n_classes,)
         The classes, in the order of the encoded targets.
+    precision : {"tf32", "bf16"} or None, default=None
+        Of training: TensorFloat-32 on CUDA, or bfloat16 in the forward pass.
     **params : dict
         Settings of the net that replace the prototype's.
 
@@ -319,5 +370,6 @@ def joint_net(
     net.vectorized_ = (vectorized,)
     net.family_ = family
     net.lam_ = lam
+    net.precision_ = precision
     net.labels_ = labels
     return net.initialize()

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sklearn_jointens.nn import VectorizedEmbedding
+
 # Constructor arguments of a module that are filled in from the data.
 INPUT_SIZE_NAMES = (
     "n_features_in",
@@ -55,9 +57,8 @@ def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
 
 def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
     """The dtype a module takes X in: its weights', or integers for embeddings."""
-    embeds = any(
-        isinstance(layer, nn.Embedding | nn.EmbeddingBag) for layer in module.modules()
-    )
+    tables = nn.Embedding | nn.EmbeddingBag | VectorizedEmbedding
+    embeds = any(isinstance(layer, tables) for layer in module.modules())
     is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))
     if embeds and is_integer:
         return torch.int64

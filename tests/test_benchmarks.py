@@ -1,0 +1,195 @@
+"""The benchmarks measure what they say, and write what they have measured."""
+
+import copy
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from examples.benchmarks import __main__ as command
+from examples.benchmarks import plot_scaling, scaling
+from examples.benchmarks._measure import Figure, figure, interleave
+from examples.benchmarks._peak import AVAILABLE, peak_megabytes
+from examples.benchmarks._report import machine, read_json, write_json, write_tables
+from examples.benchmarks._setting import Setting, synthetic
+from examples.benchmarks._steps import joint_step, loop_step, time_steps
+from examples.benchmarks.training import overhead
+from sklearn_jointens.nn import split_members
+from sklearn_jointens.training import JointNet
+
+needs_linux = pytest.mark.skipif(not AVAILABLE, reason="reads what Linux keeps")
+
+
+@pytest.fixture
+def setting():
+    return Setting(synthetic(600, n_features=12, n_classes=3), n_members=4, hidden=5)
+
+
+@pytest.mark.parametrize(
+    ("median", "target", "verdict"),
+    [
+        (1.0, "<= 1", "met"),
+        (1.1, "<= 1", "missed"),
+        (1.0, ">= 1", "met"),
+        (0.9, ">= 1", "missed"),
+        (1.0, "", ""),
+    ],
+)
+def test_a_figure_meets_its_target_up_to_and_with_the_bound(median, target, verdict):
+    assert Figure("", "", "", median, 0, 2, "x", target).verdict == verdict
+
+
+def test_things_that_are_compared_run_in_turns():
+    calls = []
+    tasks = {name: lambda name=name: calls.append(name) for name in "ab"}
+
+    times = interleave(tasks, rounds=3)
+
+    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
+    assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
+
+
+def test_the_joint_step_and_the_loop_train_the_same(setting):
+    modules = setting.modules()
+    joint, loop = setting.vectorized(), copy.deepcopy(modules)
+    steps = joint_step(joint, lr=0.1), loop_step(loop, lr=0.1)
+
+    for batch in setting.batches(3):
+        for step in steps:
+            step(*batch)
+
+    for member, start, module in zip(split_members(joint), modules, loop, strict=True):
+        for name, weight in member.named_parameters():
+            torch.testing.assert_close(weight, module.get_parameter(name))
+            assert not torch.equal(weight, start.get_parameter(name))
+
+
+def test_time_steps_gives_seconds_of_one_step(setting):
+    calls = []
+
+    times = time_steps(
+        {"step": lambda X, y: calls.append(len(X))}, setting.batches(2), 2, "cpu"
+    )
+
+    assert len(calls) > 100  # a turn of such short steps takes many of them
+    assert (times["step"] < 1e-3).all()
+
+
+@needs_linux
+def test_peak_memory_counts_what_is_freed_again_and_not_what_was_held():
+    n_bytes = 64_000_000
+    held = np.ones(n_bytes, dtype=np.uint8)
+
+    peak = peak_megabytes(lambda: held.copy().sum())
+
+    assert peak == pytest.approx(64, abs=8)
+
+
+@needs_linux
+def test_peak_memory_does_not_count_pages_of_a_memory_map(tmp_path):
+    np.save(tmp_path / "X.npy", np.ones(64_000_000, dtype=np.uint8))
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+
+    peak = peak_megabytes(lambda: X.max())
+
+    assert peak < 8
+
+
+def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():
+    fit_loop = JointNet.fit_loop
+
+    share, whole = overhead(1, "cpu")
+
+    assert 0 < share.low <= share.median <= share.high < 100
+    assert whole.median > 0
+    assert JointNet.fit_loop is fit_loop
+
+
+def test_figures_come_back_from_json(tmp_path):
+    figures = [figure("step", "4x5", "a / b", [1.0, 2.0, 4.0], target="<= 2")]
+    described = {**machine("cpu"), "rounds": 3}
+
+    write_json(tmp_path / "f.json", described, figures)
+
+    assert read_json(tmp_path / "f.json", described) == figures
+    with pytest.raises(ValueError, match="must be of the same machine"):
+        read_json(tmp_path / "f.json", {**described, "rounds": 5})
+
+
+def test_tables_say_the_same_in_markdown_and_csv(tmp_path):
+    figures = [figure("step", "4x5", "a / b", [1.0, 2.0, 4.0], target="<= 1")]
+
+    write_tables(tmp_path, "t", {"cpu": "some"}, figures)
+
+    first, empty, *table = (tmp_path / "t.md").read_text().splitlines()
+    cells = [cell.strip() for cell in table[2].strip("|").split("|")]
+    assert (first, empty) == ("cpu: some", "")
+    assert cells == ["step", "4x5", "a / b", "2 x", "1.5 to 3", "<= 1", "missed"]
+    assert (tmp_path / "t.csv").read_text().splitlines()[1] == ",".join(cells)
+
+
+def test_the_command_keeps_the_questions_that_are_not_asked(tmp_path, monkeypatch):
+    arguments = ["--config", "2x3", "--rounds", "1", "--out", str(tmp_path)]
+    arguments += ["--json", str(tmp_path / "f.json")]
+
+    for questions in (["exactness"], ["step", "--keep"]):
+        monkeypatch.setattr("sys.argv", ["benchmarks", *questions, *arguments])
+        command.main()
+
+    content = json.loads((tmp_path / "f.json").read_text())
+    asked = [row["question"] for row in content["figures"]]
+    assert asked == ["step"] * 3 + ["exactness"] * 2
+    assert {row["subject"] for row in content["figures"]} == {"2x3"}
+    assert content["torch"] == torch.__version__
+    assert len((tmp_path / "benchmarks.csv").read_text().splitlines()) == 6
+
+
+def test_an_unknown_question_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        command.parse_options(["stepp"])
+    assert "Got ['stepp'] instead" in capsys.readouterr().err
+
+
+def points(curve, sizes, costs):
+    return [
+        scaling.Point(curve, "joint", n, cost, cost, cost, "")
+        for n, cost in zip(sizes, costs, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("curve", "costs", "verdict"),
+    [
+        ("classes", [5, 6, 60], "met"),  # ten times the classes, ten times the cost
+        ("classes", [5, 6, 90], "missed"),
+        ("rows", [5, 4, 4], "met"),  # of each row
+        ("rows", [5, 4, 6], "missed"),
+    ],
+)
+def test_a_cliff_in_a_curve_is_found(curve, costs, verdict):
+    (found,) = scaling.summary(points(curve, [10, 100, 1000], costs))
+
+    assert (found.subject, found.verdict) == (curve, verdict)
+
+
+def test_curves_are_measured_at_every_size_and_drawn(tmp_path, monkeypatch):
+    sizes = {"members": [1, 1024], "classes": [2, 3]}
+    for curve, few in sizes.items():
+        monkeypatch.setitem(scaling.CURVES, curve, (scaling.CURVES[curve][0], few))
+    arguments = ["--curves", *sizes, "--rounds", "1", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["scaling", *arguments])
+
+    scaling.main()
+
+    table = pd.read_csv(tmp_path / "scaling.csv")
+    joint = table[table["series"] == "joint"]
+    assert joint.groupby("curve")["size"].apply(list).to_dict() == sizes
+    assert (table[["low", "median", "high"]] > 0).all(axis=None)
+    picture = tmp_path / "scaling.png"
+    drawn = picture.read_bytes()
+    picture.unlink()
+    monkeypatch.setattr("sys.argv", ["plot_scaling", str(tmp_path / "scaling.csv")])
+    plot_scaling.main()
+    assert picture.read_bytes() == drawn

@@ -140,10 +140,14 @@ def test_the_command_keeps_the_questions_that_are_not_asked(tmp_path, monkeypatc
 
     content = json.loads((tmp_path / "f.json").read_text())
     asked = [row["question"] for row in content["figures"]]
-    assert asked == ["step"] * 3 + ["exactness"] * 2
+    assert asked == ["step"] * 5 + ["exactness"] * 2
     assert {row["subject"] for row in content["figures"]} == {"2x3"}
     assert content["torch"] == torch.__version__
-    assert len((tmp_path / "benchmarks.csv").read_text().splitlines()) == 6
+    assert len((tmp_path / "benchmarks.csv").read_text().splitlines()) == 8
+    with_target, others = (tmp_path / "benchmarks.md").read_text().split("Besides:")
+    assert with_target.count("| step ") == 1
+    assert with_target.count("| exactness ") == 2
+    assert others.count("| step ") == 4
 
 
 def test_an_unknown_question_is_refused(capsys):

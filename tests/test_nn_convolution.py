@@ -216,7 +216,12 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "name", "n"), FUNCTIONS, ids=str)
+@pytest.mark.parametrize(
+    ("function", "name", "n"),
+    FUNCTIONS,
+    # One function has one name in several modules of torch.
+    ids=[f"{name}-{i}" for i, (_, name, _) in enumerate(FUNCTIONS)],
+)
 def test_function_that_treats_channels_apart_equals_that_of_the_members(
     function, name, n
 ):

@@ -108,9 +108,13 @@ def read_json(path: Path, described: dict[str, Any]) -> list[Figure]:
 def write_tables(
     folder: Path, name: str, described: dict[str, Any], figures: list[Figure]
 ) -> None:
-    """A Markdown table below a line on the machine, and a CSV file of the same rows."""
+    """Markdown tables below a line on the machine, and a CSV file of the same rows.
+
+    Figures that have a target come first, in a table of their own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    text = f"{one_line(described)}\n\n{markdown(figures)}\n"
-    (folder / f"{name}.md").write_text(text)
+    parts = [one_line(described), markdown([f for f in figures if f.target])]
+    parts += ["Besides:", markdown([f for f in figures if not f.target])]
+    (folder / f"{name}.md").write_text("\n\n".join(parts) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(cells(figures))

@@ -26,12 +26,19 @@ def predict(setting: Setting) -> Iterator[Figure]:
     """`predict_proba` of many rows and of one, against a loop and against Bagging."""
     ensemble, loop = _joint_and_loop(setting)
     X = np.resize(setting.data.X_train, (MANY, setting.data.n_features))
-    tasks = {"joint": lambda: ensemble.predict_proba(X), "loop": lambda: loop(X)}
+    tasks = {
+        "joint": lambda: ensemble.predict_proba(X),
+        "loop": lambda: loop(X),
+        "product": _first_product(setting, X),
+    }
     times = interleave(tasks, 3 * setting.rounds, setting.device)
     bound = {64: ">= 1.3", 16: ">= 1.8", 4: ">= 3"}.get(setting.hidden, "")
     what = f"loop over members / predict_proba, {MANY:,} rows"
     ratio = times["loop"] / times["joint"]
     yield figure("predict", setting.subject, what, ratio, target=bound)
+    what = "predict_proba / the matrix product of the first layer alone"
+    ratio = times["joint"] / times["product"]
+    yield figure("predict", setting.subject, what, ratio)
 
     rivals = {
         name: bagging.fit(*setting.rows(_FIT_ROWS)).predict_proba
@@ -94,6 +101,19 @@ def _joint_and_loop(setting: Setting) -> tuple[Any, Predict]:
         return torch.cat(proba).numpy()
 
     return ensemble, loop
+
+
+def _first_product(setting: Setting, X: np.ndarray) -> Callable[[], None]:
+    """What all members' first layers compute at the least, a chunk at a time."""
+    chunks = torch.as_tensor(X, device=setting.device).split(_CHUNK)
+    n_units = setting.n_members * setting.hidden
+    weight = chunks[0].new_zeros(n_units, X.shape[1])
+
+    def multiply() -> None:
+        for chunk in chunks:
+            torch.mm(weight, chunk.t())
+
+    return multiply
 
 
 def _baggings(setting: Setting) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _MOST_MEMBERS = 100
 
 def rivals(setting: Setting) -> Iterator[Figure]:
     """Time of each rival's `fit` over that of the joint ensemble's."""
-    n_rows, epochs = 5_000, 3
+    n_rows, epochs = 10_000, 5
     X, y = setting.rows(n_rows)
     fits = {"joint": setting.ensemble(epochs).fit, **_fits(setting, epochs)}
     times = interleave(

@@ -34,7 +34,7 @@ def step(setting: Setting) -> Iterator[Figure]:
         "wide": single_step(setting.wide()),
         "loop": loop_step(setting.modules()),
         "vmap": joint_step(setting.vectorized("vmap")),
-        "products": first_products(WIDE, batches[0]),
+        "products": first_products(setting.n_members * setting.hidden, batches[0]),
     }
     times = time_steps(steps, batches, 3 * setting.rounds, setting.device)
     joint = f"joint step ({vectorized.method})"

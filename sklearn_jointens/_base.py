@@ -275,10 +275,14 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         self.estimators_ = members
         self.history_ = net.history_
         self.vectorization_ = Vectorization(
-            vectorized.method, vectorized.reason, vectorized.max_error
+            vectorized.method,
+            vectorized.reason,
+            vectorized.max_error,
+            vectorized.options,
         )
         self._score_members_after_training(net, X, y, bags)
-        for name in ("weight_", "valid_weight_", "weighted_", "scored_"):
+        of_the_fit = "weight_ valid_weight_ weighted_ scored_ step_ records_"
+        for name in of_the_fit.split():
             net.__dict__.pop(name, None)
 
     def _score_members_after_training(

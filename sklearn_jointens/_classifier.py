@@ -239,6 +239,9 @@ shape (n_samples, ...)
     ) -> "JointEnsembleClassifier":
         """Train for one epoch on these rows, from where training stands.
 
+        Members, optimizer and batches stay as they are in the first call: only `lam`
+        and `precision` may change.
+
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
@@ -254,6 +257,8 @@ shape (n_samples, ...)
         -------
         self : JointEnsembleClassifier
         """
+        # scikit-learn's decorator leaves parameters unchecked after the first call.
+        self._validate_params()
         first = not hasattr(self, "estimators_")
         prototype = self._resolve_prototype()
         classes = check_partial_fit_classes(self, classes)

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens import _persistence
 from sklearn_jointens._checks import as_numpy, check_labels, check_X
-from sklearn_jointens._members import vectorize
+from sklearn_jointens._members import vectorize_as_before
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import member_accuracies
 from sklearn_jointens.losses import family_of
@@ -167,10 +167,11 @@ class FittedEnsembleMixin:
         with isolated_random_state(0, net.device):
             self.net_ = joint_net(
                 prototype,
-                vectorize(members, None, method=self.vectorization_.method),
+                vectorize_as_before(members, self.vectorization_),
                 family_of(net.criterion_),
                 float(self.lam),
                 net.labels_,
+                self.precision,
                 verbose=int(self.verbose),
             )
         self.net_.history_ = self.history_

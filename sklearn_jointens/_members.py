@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from sklearn_jointens.losses import Categorical, CategoricalProbabilities, Family
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
+from sklearn_jointens.nn._loop import vectorize_with_loop
 from sklearn_jointens.training import (
     MemberNet,
     derived_net,
@@ -57,11 +58,15 @@ class Vectorization(NamedTuple):
     reason : str
     max_error : float or None
         The largest deviation from a plain loop over members that was found.
+    options : dict of str to bool
+        How a loop runs: with images' channels last in memory ("channels_last"), with
+        a copy for each member of what it writes to ("copies_input").
     """
 
     method: str
     reason: str
     max_error: float | None
+    options: dict[str, bool] = {}
 
 
 def check_prototype(prototype: Any, owner: str) -> None:
@@ -190,15 +195,17 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
     dataset = member.get_dataset(X[:n_rows])
     iterator = member.get_iterator(dataset)
     rows = to_tensor(unpack_data(next(iter(iterator)))[0], device=member.device)
+    # A module may write to its input; this may be the user's own array.
+    rows, given = rows.clone(), rows.clone()
     module = member.module_
-    was_training = module.training
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
-            output = module(rows)
+            output = module(given)
             for other in members[1:]:
                 if any(map(is_lazy, other.module_.parameters())):
-                    other.module_(rows)  # which is what gives lazy layers their sizes
+                    other.module_(rows.clone())  # what gives lazy layers their sizes
     except Exception as error:
         raise ValueError(
             f"The 'estimator' parameter of {owner} must have a module that takes X, in "
@@ -207,7 +214,10 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
             f"{type(error).__name__}: {error}"
         ) from error
     finally:
-        module.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
+    for other in members:
+        other.writes_input_ = given._version > 0
     output = output[0] if isinstance(output, tuple) else output
     if isinstance(output, torch.Tensor):
         wrong = family.check_output(output, len(rows), len(member.classes_))
@@ -269,17 +279,40 @@ def plain_modules(members: Sequence[Any]) -> list[torch.nn.Module]:
     return [getattr(module, "_orig_mod", module) for module in modules]
 
 
-def vectorize(
-    members: Sequence[Any], example: torch.Tensor | None, method: str = "auto"
+def vectorize_as_before(
+    members: Sequence[Any], vectorization: Vectorization
 ) -> VectorizedModule:
+    """One module of all members' modules, in a way that is known to be right.
+
+    Parameters
+    ----------
+    members : sequence of MemberNet
+    vectorization : Vectorization
+
+    Returns
+    -------
+    VectorizedModule
+    """
+    modules, method = plain_modules(members), vectorization.method
+    if method == "loop":
+        vectorized: VectorizedModule = vectorize_with_loop(
+            modules, **vectorization.options
+        )
+    else:
+        vectorized = vectorize_members(modules, method=method)
+    vectorized.reason = vectorization.reason
+    vectorized.max_error = vectorization.max_error
+    return vectorized
+
+
+def vectorize(members: Sequence[Any], example: torch.Tensor) -> VectorizedModule:
     """One module of all members' modules, by the cheapest way that is exact.
 
     Parameters
     ----------
     members : sequence of MemberNet
-    example : Tensor of shape (n_samples, ...) or None
+    example : Tensor of shape (n_samples, ...)
         Rows to check the way on.
-    method : {"auto", "structural", "vmap", "loop"}, default="auto"
 
     Returns
     -------
@@ -287,8 +320,8 @@ def vectorize(
     """
     modules = plain_modules(members)
     mixing = _what_mixes_entries(members[0])
-    if method != "auto" or mixing is None:
-        return vectorize_members(modules, method=method, example=example)
+    if mixing is None:
+        return vectorize_members(modules, example=example)
     vectorized = vectorize_members(modules, method="loop", example=example)
     vectorized.reason = (
         f"loop: {mixing} may mix the entries of a tensor, so that members keep tensors "

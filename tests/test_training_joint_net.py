@@ -423,7 +423,9 @@ def way_of(monkeypatch):
         monkeypatch.setattr(
             _members,
             "vectorize_members",
-            lambda modules, method, example: forced(modules, example=example),
+            lambda modules, method="auto", example=None: forced(
+                modules, example=example
+            ),
         )
 
     return choose
@@ -520,7 +522,9 @@ def test_gradient_clipping_is_each_members_own(digits, way, norm, monkeypatch):
     X, y = digits
     monkeypatch.setattr(
         "sklearn_jointens._members.vectorize_members",
-        lambda modules, method, example: vectorize_members(modules, way, example),
+        lambda modules, method="auto", example=None: vectorize_members(
+            modules, way, example
+        ),
     )
     clip = GradientNormClipping(0.05, norm)
     net = mlp_classifier((6,), max_epochs=3, lr=0.5, callbacks=[clip])

@@ -38,6 +38,14 @@ def copy_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     # The memo tells deepcopy what each tensor became, so the old values are never
     # copied and every reference to a tensor, wherever it is kept, follows.
     memo = {id(old): tensors[name] for name, old in named_tensors(module).items()}
+    # What a hook computes from parameters before each pass, as for pruning, is not
+    # copied by deepcopy, and computed anew anyhow.
+    memo |= {
+        id(value): value.detach().clone()
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
     return copy.deepcopy(module, memo)
 
 
@@ -75,6 +83,8 @@ class VectorizedModule(nn.Module):
     max_error : float or None
         Largest deviation from the plain members that the check found, relative to
         the size of what was compared; None if nothing was checked.
+    options : dict of str to bool
+        What else says how the members are run; see `LoopModule`.
     n_members : int
         Number of members, M.
     members : Module
@@ -90,6 +100,7 @@ class VectorizedModule(nn.Module):
         self.n_members = n_members
         self.reason = self.method
         self.max_error: float | None = None
+        self.options: dict[str, bool] = {}
 
     def forward(self, x: Tensor) -> Any:
         """Outputs of all members.
@@ -108,9 +119,22 @@ class VectorizedModule(nn.Module):
         raise NotImplementedError
 
     def train(self, mode: bool = True) -> "VectorizedModule":
-        """Set the mode of all layers, quickly where they already have it."""
+        """Set the mode of all layers, quickly where they already have it.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            Training or evaluation.
+
+        Returns
+        -------
+        self : VectorizedModule
+        """
         # skorch asks at every batch, and setting a module's attributes is slow.
-        if any(module.training != mode for module in self.modules()):
+        if self.training != mode or any(
+            part.training != mode or type(part).train is not nn.Module.train
+            for part in self.members.modules()
+        ):
             super().train(mode)
         return self
 

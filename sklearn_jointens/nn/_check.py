@@ -62,7 +62,10 @@ def check_vectorized(
     else:
         indices = sorted({0, len(modules) // 2, last})
     selected = vectorized.select(indices)
-    plain = vectorize_with_loop([modules[index] for index in indices])
+    # Members that write to their input must not meet in it.
+    plain = vectorize_with_loop(
+        [modules[index] for index in indices], copies_input=True
+    )
     devices = [x.device] if x.is_cuda else []
     # Outside of a caller's no_grad, and with the caller's random state kept.
     with torch.random.fork_rng(devices), torch.enable_grad():

@@ -8,6 +8,8 @@ the processor's cache, and its convolutions run in kernels made for channels tha
 last in memory, where a convolution of many groups has none.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -75,8 +77,9 @@ def multiplications_per_row(member: nn.Module, example: Tensor) -> int:
         # meets one kernel.
         transposed = getattr(layer, "transposed", False)
         numbers = inputs[0] if transposed else output
-        kernel = layer.get_parameter("weight")[0]
-        counts.append(numbers.numel() * kernel.numel())
+        # A parametrized weight is an attribute, and no parameter.
+        weight = cast(Tensor, layer.weight)
+        counts.append(numbers.numel() * weight[0].numel())
 
     member = copy_of(member).train()
     for module in member.modules():

@@ -21,24 +21,34 @@ class LoopModule(VectorizedModule):
     channels_last : bool, default=False
         Whether images, and the weights of convolutions of them, lie in memory with
         the channels last.
+    copies_input : bool, default=False
+        Whether each member is given a copy of what it may write to.
     """
 
     method = "loop"
 
     members: nn.ModuleList
 
-    def __init__(self, members: nn.ModuleList, channels_last: bool = False):
+    def __init__(
+        self,
+        members: nn.ModuleList,
+        channels_last: bool = False,
+        copies_input: bool = False,
+    ):
         super().__init__(members, len(members))
+        self.options = {"channels_last": channels_last, "copies_input": copies_input}
         self.training = members[0].training
         members.training = self.training
-        self.channels_last = channels_last
         if channels_last:
             _set_memory_format(members, torch.channels_last)
 
     def forward(self, x: Tensor) -> Any:
-        if self.channels_last and x.dim() == 4:
+        if self.options["channels_last"] and x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        return stack_outputs([member(x) for member in self.members])
+        copies = self.options["copies_input"]
+        return stack_outputs(
+            [member(x.clone() if copies else x) for member in self.members]
+        )
 
     def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for member in self.members:
@@ -46,7 +56,7 @@ class LoopModule(VectorizedModule):
 
     def member(self, index: int) -> nn.Module:
         member = copy_of(self.members[index])
-        if self.channels_last:
+        if self.options["channels_last"]:
             _set_memory_format(member, torch.contiguous_format)
         return member
 
@@ -56,30 +66,45 @@ class LoopModule(VectorizedModule):
 
     def _select(self, indices: list[int]) -> "LoopModule":
         members = nn.ModuleList(self.member(index) for index in indices)
-        selected = LoopModule(members, self.channels_last)
+        selected = LoopModule(members, **self.options)
         selected.training = self.training
         selected.reason, selected.max_error = self.reason, self.max_error
         return selected
 
 
-def vectorize_with_loop(
-    modules: Sequence[nn.Module], channels_last: bool = False
-) -> LoopModule:
+def vectorize_with_loop(modules: Sequence[nn.Module], **options: bool) -> LoopModule:
     """Copy M modules to be run in turn.
 
     Parameters
     ----------
     modules : sequence of Module
         The members; copied.
-    channels_last : bool, default=False
-        Whether images lie in memory with the channels last.
+    **options : bool
+        Of `LoopModule`.
 
     Returns
     -------
     vectorized : LoopModule
     """
-    members = nn.ModuleList(copy_of(module) for module in modules)
-    return LoopModule(members, channels_last)
+    return LoopModule(nn.ModuleList(map(copy_of, modules)), **options)
+
+
+def writes_to_input(member: nn.Module, rows: Tensor) -> bool:
+    """Whether a forward pass changes what it is given.
+
+    Parameters
+    ----------
+    member : Module
+        Left as it is.
+    rows : Tensor of shape (B, ...)
+        Left as they are; B of at least 2.
+    """
+    # Not by their values, which a change may leave as they were.
+    given = rows.detach().clone()
+    devices = [given.device] if given.is_cuda else []
+    with torch.random.fork_rng(devices), torch.no_grad():
+        copy_of(member).train()(given)
+    return given._version > 0
 
 
 def _set_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:

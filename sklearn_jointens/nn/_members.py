@@ -1,8 +1,11 @@
 """Whether M modules are alike enough to be vectorized."""
 
+import functools
 from collections.abc import Sequence
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -95,14 +98,36 @@ def _architecture(module: nn.Module) -> dict[str, str]:
 
 
 def plain_settings(module: nn.Module) -> dict[str, Any]:
-    """Plain attributes of all submodules, and what requires gradients, by name."""
-    plain = (bool, int, float, str, type(None))
+    """Plain attributes of all submodules, and what requires gradients, by name.
+
+    Functions count as plain too; two are alike if they have the same code and what it
+    refers to is plain and alike.
+    """
     settings = {
-        f"{path}.{name}".removeprefix("."): value
+        f"{path}.{name}".removeprefix("."): plain
         for path, part in module.named_modules()
         for name, value in vars(part).items()
-        if isinstance(value, plain)
+        if (plain := _plain(value)) is not _MISSING
     }
     for name, parameter in module.named_parameters():
         settings[f"{name}.requires_grad"] = parameter.requires_grad
     return settings
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be compared with that of another member, or `_MISSING`."""
+    if isinstance(value, bool | int | float | str | None | torch.dtype):
+        return value
+    if isinstance(value, BuiltinFunctionType | type):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return value.__code__, _plain(value.__defaults__), _plain(cells)
+    if isinstance(value, functools.partial):
+        return tuple(
+            _plain(part)
+            for part in (value.func, value.args, sorted(value.keywords.items()))
+        )
+    return _MISSING

@@ -21,6 +21,11 @@ def call_method(name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
     return getattr(value, name)(*args, **kwargs)
 
 
+def call_functional(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a function of ``torch.nn.functional`` by its name."""
+    return getattr(F, name)(*args, **kwargs)
+
+
 def feature_axis(dim: int, rank: int) -> int:
     """Index of a member's axis, counted from the left; it must not be the batch."""
     axis = dim + rank if dim < 0 else dim

@@ -6,6 +6,7 @@ it. Any other value is a hidden tensor (M, f1, ..., fk, B). What the tables do n
 is refused, with its name, rather than guessed.
 """
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -64,6 +65,7 @@ class _Rewriter:
         self._hidden: set[Ref] = set()
         self._tuples: set[Ref] = set()
         self._lifted: dict[Ref, Ref] = {}
+        self._aliases: set[Ref] = set()
 
     def add(self, node: fx.Node) -> None:
         if node.op == "placeholder":
@@ -145,6 +147,8 @@ class _Rewriter:
             if random or getattr(original, "inplace", False):
                 raise CannotVectorize(f"{what} acts on the shared input")
             return self._builder.call(layer, value)
+        if getattr(original, "inplace", False):
+            self._refuse_alias(value, what)
         if type(original) in _tables.CHANNELWISE_LAYERS:
             if getattr(original, "inplace", False):
                 # What it is given may be a copy.
@@ -156,7 +160,8 @@ class _Rewriter:
         if type(original) in _tables.FUNCTION_LAYERS:
             function, names = _tables.FUNCTION_LAYERS[type(original)]
             options = (getattr(original, name) for name in names)
-            return self._call_featurewise(function, (value, *options), {}, what)
+            ref = self._call_featurewise(function, (value, *options), {}, what)
+            return self._alias((value,), ref)
         raise CannotVectorize(f"no vectorized form of {what}")
 
     def _add_vectorized(self, layer: VectorizedLayer, value: Ref, what: str) -> Ref:
@@ -172,7 +177,7 @@ class _Rewriter:
         function, name = _function_and_name(node)
         what = f"{name or node.name} ('{node.name}')"
         hidden = self._is_hidden(args, kwargs)
-        writes = _writes(node, kwargs)
+        writes = _writes(node, args, kwargs)
         off = kwargs.get("training") is False
         if name in _tables.RANDOM_UNLESS_OFF and (hidden or not off):
             if not writes and len(references((args, kwargs))) == 1:
@@ -185,8 +190,11 @@ class _Rewriter:
             if name != "getattr" or args[1] in _tables.ATTRIBUTES:
                 return self._builder.call(_tables.QUESTIONS[name], *args, **kwargs)
         elif name in _tables.CASTS:
-            return self._call_hidden(function, *args, **kwargs)
+            if self._is_hidden(args[0]):
+                return self._alias(args, self._call_hidden(function, *args, **kwargs))
         elif name in _tables.ELEMENTWISE:
+            if writes:
+                self._refuse_alias(args[0], what)
             if not writes or self._is_hidden(args[0]):
                 return self._add_elementwise(function, args, kwargs, what)
         elif name in _tables.CHANNELWISE:
@@ -204,8 +212,18 @@ class _Rewriter:
             ref = self._call_featurewise(_tables.FEATUREWISE[name], args, kwargs, what)
             if name == "chunk":
                 self._tuples.add(ref)
-            return ref
+            return self._alias(args, ref)
         raise CannotVectorize(f"no vectorized form of {what}")
+
+    def _alias(self, args: tuple, ref: Ref) -> Ref:
+        """Remember that a value may share its memory with what it was made of."""
+        self._aliases |= {ref, *references(args)}
+        return ref
+
+    def _refuse_alias(self, value: Any, what: str) -> None:
+        if value in self._aliases:
+            # In a member the other name sees the change; here it may be a copy.
+            raise CannotVectorize(f"{what} writes to what has another name")
 
     def _add_by_channel_or_number(
         self, function: Callable, name: str, args: tuple, kwargs: dict[str, Any]
@@ -257,11 +275,21 @@ def _function_and_name(node: fx.Node) -> tuple[Callable, str]:
         name = str(node.target)
         return functools.partial(_operations.call_method, name), name
     function = cast(Callable, node.target)
-    return function, _tables.FUNCTION_NAMES.get(function, "")
+    name = _tables.FUNCTION_NAMES.get(function, "")
+    if name and "<locals>" in getattr(function, "__qualname__", ""):
+        # As max_pool2d, one of two functions; it could not be pickled.
+        return functools.partial(_operations.call_functional, name), name
+    return function, name
 
 
-def _writes(node: fx.Node, kwargs: dict[str, Any]) -> bool:
+def _writes(node: fx.Node, args: tuple, kwargs: dict[str, Any]) -> bool:
     """Whether the node changes its first argument in place."""
     name = getattr(node.target, "__name__", str(node.target))
     in_place = name.endswith("_") and not name.endswith("__")
-    return in_place or name in _tables.IN_PLACE or bool(kwargs.get("inplace"))
+    if in_place or name in _tables.IN_PLACE:
+        return True
+    if inspect.isfunction(node.target):
+        with contextlib.suppress(TypeError, ValueError):
+            given = inspect.signature(node.target).bind(*args, **kwargs).arguments
+            return bool(given.get("inplace"))
+    return bool(kwargs.get("inplace"))

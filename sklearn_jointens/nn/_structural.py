@@ -92,7 +92,9 @@ def vectorize_structurally(modules: Sequence[nn.Module]) -> StructuralModule:
     """
     members = _vectorize_tree(modules, path="")
     # A trace keeps the branches that `self.training` took: one trace for each mode.
-    training = _trace(copy.deepcopy(modules[0]).train())
+    # One of them under autocast: a block that switches it off differs only there.
+    with torch.autocast(_device_type(modules[0]), torch.bfloat16):
+        training = _trace(copy.deepcopy(modules[0]).train())
     evaluation = _trace(copy.deepcopy(modules[0]).eval())
     programs = dict.fromkeys((True, False), rewrite(training, modules[0], members))
     if training.python_code("self").src != evaluation.python_code("self").src:
@@ -130,14 +132,39 @@ class _Root(nn.Module):
 
 
 class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        super().__init__()
+        self._modes = _modes()
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return is_torch_layer(m)
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if _modes() != self._modes:
+            # A trace forgets the block that a call was made in.
+            raise CannotVectorize("its forward switches gradients or autocast")
+        return super().create_node(*args, **kwargs)
+
+
+def _modes() -> tuple[Any, ...]:
+    of_autocast = [
+        (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
+        for device in ("cpu", "cuda")
+    ]
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), *of_autocast
+
+
+def _device_type(member: nn.Module) -> str:
+    tensors = named_tensors(member).values()
+    return next((tensor.device.type for tensor in tensors), "cpu")
 
 
 def _trace(member: nn.Module) -> fx.Graph:
     before = host_random_state(), plain_settings(member)
     try:
         graph = _Tracer().trace(_Root(member))
+    except CannotVectorize:
+        raise
     except Exception as error:
         # A forward may do anything with a traced value, so anything may be raised.
         message = str(error).strip().split("\n")[0]

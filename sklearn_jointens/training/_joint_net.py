@@ -6,6 +6,7 @@ the ENSEMBLE wherever a network is predicted with or scored.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -186,11 +187,14 @@ class JointNet(MemberNet):
     ) -> None:
         if iterator is None:
             return
-        if torch.device(self.device).type == "cpu":
-            run = super().run_single_epoch
-        else:
+        run = super().run_single_epoch
+        is_stock = run.__func__ is NeuralNet.run_single_epoch
+        if is_stock and torch.device(self.device).type != "cpu":
             run = self._run_without_waiting
-        with training_precision(self.precision_ if training else None):
+        with (
+            training_precision(self.precision_ if training else None),
+            self._explain_lone_rows(),
+        ):
             run(iterator, training, prefix, step_fn, **params)
         if training:
             self._check_finite()
@@ -202,18 +206,36 @@ class JointNet(MemberNet):
 
         Reading a loss waits for the device, which would then idle at every batch.
         """
-        losses = []
-        for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
-            step = step_fn(batch, **params)
-            losses.append(step["loss"].detach())
-            X, _ = unpack_data(batch)
-            self.history.record_batch(prefix + "_batch_size", get_len(X))
-            self.notify("on_batch_end", batch=batch, training=training, **step)
-        rows = self.history[-1]["batches"][-len(losses) :]
-        for row, loss in zip(rows, torch.stack(losses).tolist(), strict=True):
-            row[prefix + "_loss"] = loss
-        self.history.record(prefix + "_batch_count", len(losses))
+        name, losses = f"{prefix}_loss", []
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **params)
+                losses.append(step["loss"].detach())
+                # A callback that looks may wait for it.
+                self.history.record_batch(name, losses[-1])
+                X, _ = unpack_data(batch)
+                self.history.record_batch(f"{prefix}_batch_size", get_len(X))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:
+            values = torch.stack(losses).tolist() if losses else []
+            rows = (row for row in self.history[-1]["batches"] if name in row)
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value
+        self.history.record(f"{prefix}_batch_count", len(losses))
+
+    @contextmanager
+    def _explain_lone_rows(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                "The 'batch_size' parameter of the member must not leave a batch of "
+                "one row, which batch normalization cannot train on; use another, or "
+                f"iterator_train__drop_last=True. Got {self.batch_size} instead."
+            ) from error
 
     def _check_finite(self) -> None:
         losses = self.history[-1, "batches", :, "train_loss"]

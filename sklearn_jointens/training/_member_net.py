@@ -49,6 +49,9 @@ def resolve_device(device: Any) -> Any:
 class MemberNet(_SkorchNet):
     """What a member net adds to the prototype's own skorch class."""
 
+    # Whether the module writes to its input, which may be the user's own array.
+    writes_input_ = False
+
     # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
     data_sizes_: dict[str, Any] | None = None
     labels_: np.ndarray | None = None
@@ -122,6 +125,11 @@ class MemberNet(_SkorchNet):
             return super().classes_
         return np.arange(len(self.labels_)) if self.is_training_ else self.labels_
 
+    def infer(self, x: Any, **fit_params: Any) -> Any:
+        if self.writes_input_ and isinstance(x, Tensor):
+            x = x.clone()
+        return super().infer(x, **fit_params)
+
     # -- data ------------------------------------------------------------------------
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
@@ -163,7 +171,9 @@ class MemberNet(_SkorchNet):
             if options["batch_size"] == -1:
                 options["batch_size"] = len(dataset)
             if not self.is_training_:
-                # Predicting draws nothing from the global generator.
+                # Predicting leaves no row out, and draws nothing from the global
+                # generator.
+                options["drop_last"] = False
                 options.setdefault("generator", torch.Generator())
             slicer = BatchSlicer(dataset, weight, **options)
             if training and not len(slicer):

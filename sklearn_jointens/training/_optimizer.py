@@ -30,24 +30,24 @@ def can_fuse(net: Any, options: Mapping[str, Any]) -> bool:
     """
     if net.optimizer not in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
         return False
-    parameters = list(net.module_.parameters())
+    module = net.plain_module
     return (
         not any(name in options for name in _IMPLEMENTATIONS)
         and torch.device(net.device).type in ("cpu", "cuda")
-        and all(parameter.is_floating_point() for parameter in parameters)
-        # of embeddings, whose gradients are then sparse
-        and not any(getattr(layer, "sparse", False) for layer in net.module_.modules())
-        # Fused SGD fails when a weight joins in that had no gradient before.
-        and (net.optimizer is not torch.optim.SGD or _all_learn_always(net, parameters))
+        # Of stacked weights all learn in every step. Fused SGD fails where a weight
+        # joins in that had no gradient before.
+        and module.method != "loop"
+        and all(p.requires_grad and p.is_floating_point() for p in module.parameters())
+        # Gradients of such embeddings are sparse.
+        and not any(getattr(layer, "sparse", False) for layer in module.modules())
+        and all(_leaves_gradients_alone(callback) for _, callback in net.callbacks_)
     )
 
 
-def _all_learn_always(net: Any, parameters: list[torch.nn.Parameter]) -> bool:
-    callbacks = [callback for _, callback in net.callbacks_]
-    # One of the user's own may freeze weights, as skorch's Freezer does.
-    known = ("skorch", "sklearn_jointens")
-    return all(parameter.requires_grad for parameter in parameters) and all(
-        type(callback).__module__.partition(".")[0] in known
-        and not isinstance(callback, ParamMapper)
-        for callback in callbacks
+def _leaves_gradients_alone(callback: Any) -> bool:
+    # One of the user's own may freeze weights, as skorch's Freezer does, or exchange
+    # gradients for others in another layout, which a fused step takes for the same.
+    own = type(callback).__module__.partition(".")[0]
+    return own in ("skorch", "sklearn_jointens") and not isinstance(
+        callback, ParamMapper
     )

@@ -197,3 +197,21 @@ def test_curves_are_measured_at_every_size_and_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["plot_scaling", str(tmp_path / "scaling.csv")])
     plot_scaling.main()
     assert picture.read_bytes() == drawn
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--config", "16y4"),
+        ("--config", "0x4"),
+        ("--rounds", "0"),
+        ("--n-jobs", "-1"),
+        ("--data", "nowhere.npz"),
+    ],
+)
+def test_a_bad_option_is_refused_before_any_work(option, value, capsys):
+    with pytest.raises(SystemExit):
+        command.parse_options(["step", f"{option}={value}"])
+    message = capsys.readouterr().err
+    assert option in message
+    assert f"Got {value}" in message.replace("'", "")

@@ -30,6 +30,7 @@ command of their own, ``python -m examples.benchmarks.scaling``.
 
 import argparse
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -103,6 +104,20 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
             yield question, job
 
 
+def _config(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(
+            f"must be members x hidden units, such as 16x64. Got {text!r} instead."
+        )
+    return text
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"must be at least 1. Got {text!r} instead.")
+    return int(text)
+
+
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -110,11 +125,16 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("questions", nargs="*", metavar="question", help=f"of {QUESTIONS}")
-    add("--config", nargs="+", default=CONFIGS, metavar="MxH")
+    add("--config", nargs="+", default=CONFIGS, metavar="MxH", type=_config)
     add("--data", type=Path, help="npz file (default: random rows of 784)")
     add("--device", default="cpu")
-    add("--rounds", type=int, default=5)
-    add("--n-jobs", type=int, default=2, help="processes that Bagging and searches use")
+    add("--rounds", type=_count, default=5)
+    add(
+        "--n-jobs",
+        type=_count,
+        default=2,
+        help="processes that Bagging and searches use",
+    )
     add("--json", type=Path, help="file for all figures")
     add("--out", type=Path, default=Path("output"), help="folder for tables")
     add(
@@ -127,7 +147,11 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     if unknown:
         names = ", ".join(QUESTIONS)
         parser.error(f"questions must be of {names}. Got {sorted(unknown)} instead.")
-    on_cuda = torch.device(options.device).type == "cuda"
+    if options.data and not options.data.exists():
+        parser.error(f"--data must be a file. Got {options.data} instead.")
+    on_cuda = options.device.startswith("cuda")
+    if on_cuda and not torch.cuda.is_available():
+        parser.error("--device must be one that torch has. Got 'cuda' instead.")
     options.questions = options.questions or (ON_CUDA if on_cuda else ON_CPU)
     options.name = "benchmarks_cuda" if on_cuda else "benchmarks"
     options.json = options.json or Path("output") / f"{options.name}.json"

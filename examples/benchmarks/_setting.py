@@ -1,6 +1,6 @@
 """What all benchmarks of perceptrons have in common: members, data, optimizer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,9 +76,24 @@ class Setting:
         return vectorize_members(self.modules(), method, example).train()
 
     def wide(self) -> nn.Module:
-        """One network of as many hidden units as all members of a budget have."""
+        """One network of as many hidden units as all members have."""
         torch.manual_seed(0)
-        return self._mlp(WIDE)
+        return self._mlp(self.n_units)
+
+    @property
+    def n_units(self) -> int:
+        """Hidden units of all members."""
+        return self.n_members * self.hidden
+
+    def bound(self, bounds: Mapping[int, str]) -> str:
+        """The target for members of this size, where there is one.
+
+        Parameters
+        ----------
+        bounds : mapping of int to str
+            By the hidden units of one of the members that share 1024.
+        """
+        return bounds.get(self.hidden, "") if self.n_units == WIDE else ""
 
     def _mlp(self, hidden: int) -> nn.Module:
         mlp = MLP(self.data.n_features, self.data.n_classes, hidden)

@@ -32,7 +32,7 @@ def predict(setting: Setting) -> Iterator[Figure]:
         "product": _first_product(setting, X),
     }
     times = interleave(tasks, 3 * setting.rounds, setting.device)
-    bound = {64: ">= 1.3", 16: ">= 1.8", 4: ">= 3"}.get(setting.hidden, "")
+    bound = setting.bound({64: ">= 1.3", 16: ">= 1.8", 4: ">= 3"})
     what = f"loop over members / predict_proba, {MANY:,} rows"
     ratio = times["loop"] / times["joint"]
     yield figure("predict", setting.subject, what, ratio, target=bound)
@@ -106,8 +106,7 @@ def _joint_and_loop(setting: Setting) -> tuple[Any, Predict]:
 def _first_product(setting: Setting, X: np.ndarray) -> Callable[[], None]:
     """What all members' first layers compute at the least, a chunk at a time."""
     chunks = torch.as_tensor(X, device=setting.device).split(_CHUNK)
-    n_units = setting.n_members * setting.hidden
-    weight = chunks[0].new_zeros(n_units, X.shape[1])
+    weight = chunks[0].new_zeros(setting.n_units, X.shape[1])
 
     def multiply() -> None:
         for chunk in chunks:

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from examples.benchmarks._measure import Figure, figure, interleave, seconds
-from examples.benchmarks._setting import WIDE, Setting, shuffled_batches
+from examples.benchmarks._setting import Setting, shuffled_batches
 from examples.benchmarks._steps import (
     captured,
     first_products,
@@ -34,17 +34,18 @@ def step(setting: Setting) -> Iterator[Figure]:
         "wide": single_step(setting.wide()),
         "loop": loop_step(setting.modules()),
         "vmap": joint_step(setting.vectorized("vmap")),
-        "products": first_products(setting.n_members * setting.hidden, batches[0]),
+        "products": first_products(setting.n_units, batches[0]),
     }
     times = time_steps(steps, batches, 3 * setting.rounds, setting.device)
     joint = f"joint step ({vectorized.method})"
     on_cuda = torch.device(setting.device).type == "cuda"
+    of_wide = {} if on_cuda else {4: "<= 1.2", 16: "<= 1.1", 64: "<= 1.1"}
     bounds = {
-        "wide": "" if on_cuda else "<= 1.2" if setting.hidden < 16 else "<= 1.1",
-        "loop": "<= 0.5" if setting.hidden == 64 else "",
+        "wide": setting.bound(of_wide),
+        "loop": setting.bound({64: "<= 0.5"}),
     }
     names = {
-        "wide": f"step of one {WIDE}-unit net",
+        "wide": f"step of one {setting.n_units}-unit net",
         "loop": "loop over plain members",
         "vmap": "torch.func.vmap",
     }

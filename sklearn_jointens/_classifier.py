@@ -105,7 +105,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
         `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`.
     net_ : skorch classifier
-        The net that trained all members.
+        The net that trained all members; its `stepping_` says how it took its steps.
     vectorization_ : Vectorization
         Which way the members were vectorized, and why.
     oob_score_ : float

@@ -1,5 +1,6 @@
 """From a prototype to members: what is checked, how they are built and vectorized."""
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -169,6 +170,12 @@ def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
     except TypeError as error:
         if "required positional argument" not in str(error):
             raise
+        if X.ndim == 2 and re.search("'(in|n)_channels'", str(error)):
+            raise ValueError(
+                "The 'X' parameter must be images of shape (n_samples, channels, "
+                f"height, width), or the like, for members that take channels. Got "
+                f"shape {X.shape} instead."
+            ) from error
         raise TypeError(
             f"{error}. Give it to the member as module__..., or name it "
             "'n_features_in' or 'n_classes' (and the like) to have it taken from the "

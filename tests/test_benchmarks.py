@@ -145,9 +145,9 @@ def test_the_command_keeps_the_questions_that_are_not_asked(tmp_path, monkeypatc
     assert content["torch"] == torch.__version__
     assert len((tmp_path / "benchmarks.csv").read_text().splitlines()) == 8
     with_target, others = (tmp_path / "benchmarks.md").read_text().split("Besides:")
-    assert with_target.count("\n| step ") == 1
+    assert with_target.count("\n| step ") == 0
     assert with_target.count("\n| exactness ") == 2
-    assert others.count("\n| step ") == 4
+    assert others.count("\n| step ") == 5
 
 
 def test_an_unknown_question_is_refused(capsys):

@@ -20,7 +20,7 @@ from examples.benchmarks._peak import (
 from examples.benchmarks._setting import Setting, synthetic
 from sklearn_jointens import JointEnsembleClassifier
 
-PREDICTED, SCORED, FITTED = 1_000_000, 200_000, 100_000
+PREDICTED, SCORED, FITTED, MAPPED = 1_000_000, 200_000, 100_000, 400_000
 
 # Weights, their gradients, and the momentum of the optimizer.
 _COPIES_OF_WEIGHTS = 3
@@ -102,7 +102,7 @@ def _on_memory_map(device: str) -> tuple[str, float, float]:
     ensemble = _warm(setting)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.npy"
-        np.save(path, synthetic(FITTED).X_train)
+        np.save(path, synthetic(MAPPED).X_train)
         X = np.load(path, mmap_mode="r")
         y = np.arange(len(X)) % setting.data.n_classes
         extra = peak_megabytes(lambda: ensemble.fit(X, y).predict_proba(X))

@@ -65,6 +65,11 @@ class Target:
         return mean.sub_(self.statistic, alpha=factor)
 
 
+def _flat_index(y: Tensor) -> Tensor:
+    """Where classes stand among flattened (n_outputs, n_samples)."""
+    return torch.arange(len(y), device=y.device).add_(y, alpha=len(y))
+
+
 def _at_least_float32(output: Tensor) -> Tensor:
     half = output.dtype in (torch.float16, torch.bfloat16)
     return output.float() if half else output
@@ -174,8 +179,9 @@ class Categorical(Family):
             kept = (y != self.ignore_index).to(dtype)
             row_weight = kept if row_weight is None else row_weight * kept
         if self.label_smoothing == 0:
-            index = torch.arange(len(y), device=y.device).add_(y, alpha=len(y))
-            return Target(index=index, weight=row_weight, normalizer=row_weight)
+            return Target(
+                index=_flat_index(y), weight=row_weight, normalizer=row_weight
+            )
         return self._smoothed(y, n_outputs, dtype, weight, row_weight)
 
     def _smoothed(
@@ -209,7 +215,7 @@ class Categorical(Family):
 
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
         y = y.long()
-        observed = natural.gather(1, y.expand(natural.shape[0], 1, -1)).squeeze(1)
+        observed = Target(index=_flat_index(y)).inner(natural)
         # Equal to argmax, which lets the first of several equal classes win, and
         # several times faster: two vectorized maxima.
         classes = torch.arange(natural.shape[1], device=y.device)[:, None]

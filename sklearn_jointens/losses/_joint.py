@@ -121,13 +121,12 @@ class _JointLoss(torch.autograd.Function):
             shared = ensemble_mean[0].mul_(factor * lam)
             shared = target.subtract_from(shared, factor)
             own = factor * (1 - lam)
-            if rows is None:
-                gradient = torch.add(shared, mean, alpha=own, out=mean)
-            elif rows.ndim == 2:
-                gradient = torch.add(shared, mean, alpha=own, out=mean)
-                gradient.mul_(rows[:, None, :])
-            else:
+            if rows is not None and rows.ndim == 1:
                 gradient = torch.addcmul(shared * rows, mean, rows, value=own, out=mean)
+            else:
+                gradient = torch.add(shared, mean, alpha=own, out=mean)
+                if rows is not None:
+                    gradient.mul_(rows[:, None, :])
             ctx.save_for_backward(gradient)
         # The largest natural parameter less the target's own.
         first = None if target.index is None else bulk == 0

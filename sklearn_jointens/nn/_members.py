@@ -78,6 +78,10 @@ def why_not_stackable(modules: Sequence[nn.Module]) -> str | None:
 
 
 _MISSING = object()
+_PLAIN = {
+    *(bool, int, float, str, type(None)),
+    *(type, torch.dtype, BuiltinFunctionType),
+}
 
 
 def _architecture(module: nn.Module) -> dict[str, str]:
@@ -116,9 +120,7 @@ def plain_settings(module: nn.Module) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """A value that can be compared with that of another member, or `_MISSING`."""
-    if isinstance(value, bool | int | float | str | None | torch.dtype):
-        return value
-    if isinstance(value, BuiltinFunctionType | type):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, tuple | list):
         return tuple(_plain(item) for item in value)

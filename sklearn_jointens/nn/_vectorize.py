@@ -98,6 +98,9 @@ def vectorize_members(
     if method == "loop":
         return _loop(modules, "it was asked for", example, may_reorder=False)
     try:
+        refused = why_not_stackable(modules)
+        if refused is not None:
+            raise CannotVectorize(refused)
         vectorized = _stack(modules, method, example, slow_is_error=False)
     except CannotVectorize as error:
         raise ValueError(
@@ -200,9 +203,6 @@ def _stack(
     slow_is_error: bool = True,
 ) -> VectorizedModule:
     """Vectorize in one way and check it; CannotVectorize if either fails."""
-    refused = why_not_stackable(modules)
-    if refused is not None:
-        raise CannotVectorize(refused)
     vectorized = _STACKING[method](modules)
     if example is None:
         return vectorized

@@ -37,13 +37,6 @@ def count_parameters(module):
     "activation", ["relu", "tanh", "gelu", "silu", "identity", "logistic"]
 )
 @pytest.mark.parametrize("hidden_layer_sizes", [(), 5, (5,), [4, np.int64(3)]])
-def test_rows_in_place_of_images_are_refused_by_their_shape():
-    net = NeuralNetClassifier(ConvNet, criterion=nn.CrossEntropyLoss, verbose=0)
-    X, y = np.zeros((6, 64), dtype="float32"), np.arange(6) % 2
-    with pytest.raises(ValueError, match=r"'X' parameter .* Got shape \(6, 64\)"):
-        JointEnsembleClassifier(net, 2).fit(X, y)
-
-
 def test_mlp_is_structural_for_every_activation_and_depth(
     activation, hidden_layer_sizes
 ):
@@ -352,3 +345,10 @@ def test_errors_name_the_parameter_the_rule_and_the_value(parameters, message):
 def test_errors_of_image_networks_do_so_too(network, parameters, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         network(**parameters)
+
+
+def test_rows_in_place_of_images_are_refused_by_their_shape():
+    net = NeuralNetClassifier(ConvNet, criterion=nn.CrossEntropyLoss, verbose=0)
+    X, y = np.zeros((6, 64), dtype="float32"), np.arange(6) % 2
+    with pytest.raises(ValueError, match=r"'X' parameter .* Got shape \(6, 64\)"):
+        JointEnsembleClassifier(net, 2).fit(X, y)

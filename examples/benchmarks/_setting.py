@@ -99,13 +99,13 @@ class Setting:
         mlp = MLP(self.data.n_features, self.data.n_classes, hidden)
         return mlp.to(self.device)
 
-    def net(self, epochs: int) -> NeuralNetClassifier:
-        """The member as a stock skorch classifier."""
+    def net(self, epochs: int, hidden: int | None = None) -> NeuralNetClassifier:
+        """A stock skorch classifier, of a member's hidden units unless told."""
         return NeuralNetClassifier(
             MLP,
             module__n_features_in=self.data.n_features,
             module__n_classes=self.data.n_classes,
-            module__hidden_layer_sizes=(self.hidden,),
+            module__hidden_layer_sizes=(hidden or self.hidden,),
             criterion=nn.CrossEntropyLoss,
             optimizer=torch.optim.SGD,
             optimizer__momentum=MOMENTUM,

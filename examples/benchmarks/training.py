@@ -68,9 +68,10 @@ def step(setting: Setting) -> Iterator[Figure]:
 
 
 def fit(setting: Setting) -> Iterator[Figure]:
-    """A whole `fit` against a bare loop over the same vectorized module."""
+    """A whole `fit` against a bare loop over the same module, and against one net."""
     n_rows, epochs = 12_000, 10
     ensemble, module = setting.ensemble(epochs), setting.vectorized()
+    wide = setting.net(epochs, setting.n_units)
 
     def bare(X: Tensor, y: Tensor) -> None:
         one = joint_step(module)
@@ -80,16 +81,19 @@ def fit(setting: Setting) -> Iterator[Figure]:
 
     def tasks(n_rows: int) -> dict[str, Callable[[], Any]]:
         rows, tensors = setting.rows(n_rows), setting.tensors(n_rows)
-        return {"fit": lambda: ensemble.fit(*rows), "bare": lambda: bare(*tensors)}
+        return {
+            "fit": lambda: ensemble.fit(*rows),
+            "bare": lambda: bare(*tensors),
+            "wide": lambda: wide.fit(*rows),
+        }
 
     times = interleave(tasks(n_rows), setting.rounds, setting.device, tasks(500))
-    yield figure(
-        "fit",
-        setting.subject,
-        f"JointEnsembleClassifier.fit / bare loop, {n_rows:,} rows, {epochs} epochs",
-        times["fit"] / times["bare"],
-        target="<= 1.1",
-    )
+    joint, size = "JointEnsembleClassifier.fit", f"{n_rows:,} rows, {epochs} epochs"
+    what = f"{joint} / bare loop, {size}"
+    ratio = times["fit"] / times["bare"]
+    yield figure("fit", setting.subject, what, ratio, target="<= 1.1")
+    what = f"{joint} / fit of one {setting.n_units}-unit skorch net, {size}"
+    yield figure("fit", setting.subject, what, times["fit"] / times["wide"])
 
 
 def overhead(rounds: int, device: str) -> Iterator[Figure]:

@@ -818,7 +818,12 @@ class CtrlC(Callback):
 
     def press(self, net, when):
         if when == self.when and len(net.history) == self.epoch:
-            signal.raise_signal(signal.SIGINT)
+            # A program that was started in the background may ignore the signal.
+            before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                signal.signal(signal.SIGINT, before)
 
     def on_epoch_begin(self, net, **kwargs):
         self.press(net, "on_epoch_begin")

@@ -281,8 +281,8 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
             vectorized.options,
         )
         self._score_members_after_training(net, X, y, bags)
-        of_the_fit = "weight_ valid_weight_ weighted_ scored_ step_ records_"
-        for name in of_the_fit.split():
+        of_the_fit = ("weight_", "valid_weight_", "weighted_", "scored_")
+        for name in (*of_the_fit, "step_", "records_"):
             net.__dict__.pop(name, None)
 
     def _score_members_after_training(

@@ -1,6 +1,7 @@
 """Normalization layers of M members."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +81,7 @@ class _RunningNorm(VectorizedLayer):
     num_batches_tracked: Tensor | None
 
     _n_spatial: tuple[int, ...]
+    _function: ClassVar[Callable]
 
     def __init__(self, layers: Sequence[nn.Module]):
         super().__init__(layers)
@@ -91,6 +93,18 @@ class _RunningNorm(VectorizedLayer):
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+    def _normalize(self, images: Tensor) -> Tensor:
+        return type(self)._function(
+            images,
+            _view_flat(self.running_mean),
+            _view_flat(self.running_var),
+            _view_flat(self.weight),
+            _view_flat(self.bias),
+            self.training or self.running_mean is None,
+            self.momentum,
+            self.eps,
+        )
 
     def _check(self, hidden: Tensor) -> None:
         right = hidden.dim() - 3 in self._n_spatial
@@ -106,6 +120,8 @@ class _RunningNorm(VectorizedLayer):
 
 class _BatchNorm(_RunningNorm):
     """Batch normalization in the memory that the hidden tensor has."""
+
+    _function = staticmethod(F.batch_norm)
 
     def __init__(self, layers: Sequence[nn.Module]):
         if layers[0].momentum is None:
@@ -123,18 +139,6 @@ class _BatchNorm(_RunningNorm):
             flat = hidden.flatten(2).flatten(0, 1).unsqueeze(0)
             return self._normalize(flat).reshape(hidden.shape)
         return from_images(self._normalize(to_images(hidden)), hidden.size(0))
-
-    def _normalize(self, images: Tensor) -> Tensor:
-        return F.batch_norm(
-            images,
-            _view_flat(self.running_mean),
-            _view_flat(self.running_var),
-            _view_flat(self.weight),
-            _view_flat(self.bias),
-            self.training or self.running_mean is None,
-            self.momentum,
-            self.eps,
-        )
 
 
 class VectorizedBatchNorm1d(_BatchNorm):
@@ -230,20 +234,12 @@ class VectorizedBatchNorm3d(_BatchNorm):
 class _InstanceNorm(_RunningNorm):
     """Instance normalization, which treats all channels apart."""
 
+    _function = staticmethod(F.instance_norm)
+
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalize each channel of each row over the axes after the channels."""
         self._check(hidden)
-        images = F.instance_norm(
-            to_images(hidden),
-            _view_flat(self.running_mean),
-            _view_flat(self.running_var),
-            _view_flat(self.weight),
-            _view_flat(self.bias),
-            self.training or self.running_mean is None,
-            self.momentum,
-            self.eps,
-        )
-        return from_images(images, hidden.size(0))
+        return from_images(self._normalize(to_images(hidden)), hidden.size(0))
 
 
 class VectorizedInstanceNorm1d(_InstanceNorm):

@@ -11,6 +11,11 @@ from tqdm.auto import tqdm
 _DELAY_SECONDS = 5.0
 
 
+def is_stock(code: Any) -> bool:
+    """Whether a class or function is skorch's or ours, and no user's own."""
+    return code.__module__.partition(".")[0] in ("skorch", "sklearn_jointens")
+
+
 class EpochLog(PrintLog):
     """skorch's line an epoch; the table is made only when it is shown."""
 

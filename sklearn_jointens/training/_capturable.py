@@ -10,7 +10,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from sklearn_jointens.training._callbacks import MemberNormClipping
+from sklearn_jointens.training._callbacks import MemberNormClipping, is_stock
 
 # Optimizers that keep all that changes from step to step in tensors.
 _CAPTURABLE_OPTIMIZERS = {
@@ -131,7 +131,4 @@ def watches_batches(net: Any) -> bool:
         for observer in observers
         for name in ("on_batch_begin", "on_batch_end")
     )
-    return any(
-        method.__module__.partition(".")[0] not in ("skorch", "sklearn_jointens")
-        for method in methods
-    )
+    return not all(map(is_stock, methods))

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from skorch.callbacks import ParamMapper
 
+from sklearn_jointens.training._callbacks import is_stock
+
 # Options that say how a step is computed, one of which the prototype may have chosen.
 _IMPLEMENTATIONS = ("foreach", "fused", "differentiable")
 
@@ -47,7 +49,4 @@ def can_fuse(net: Any, options: Mapping[str, Any]) -> bool:
 def _leaves_gradients_alone(callback: Any) -> bool:
     # One of the user's own may freeze weights, as skorch's Freezer does, or exchange
     # gradients for others in another layout, which a fused step takes for the same.
-    own = type(callback).__module__.partition(".")[0]
-    return own in ("skorch", "sklearn_jointens") and not isinstance(
-        callback, ParamMapper
-    )
+    return is_stock(type(callback)) and not isinstance(callback, ParamMapper)

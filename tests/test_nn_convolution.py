@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from sklearn_jointens import nn as jointens_nn
 from sklearn_jointens.nn import ConvNet, DenseNetBC, split_members, vectorize_members
 from sklearn_jointens.nn._base import named_tensors
-from sklearn_jointens.nn._layout import from_images, to_images
-from sklearn_jointens.nn._tables import (
+from sklearn_jointens.nn.layers._layout import from_images, to_images
+from sklearn_jointens.nn.structural._tables import (
     CHANNELWISE,
     CHANNELWISE_LAYERS,
     FUNCTION_NAMES,

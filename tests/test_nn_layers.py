@@ -12,7 +12,7 @@ from sklearn_jointens.nn import (
     VectorizedLinear,
     vectorize_members,
 )
-from sklearn_jointens.nn._tables import ELEMENTWISE, ELEMENTWISE_LAYERS
+from sklearn_jointens.nn.structural._tables import ELEMENTWISE, ELEMENTWISE_LAYERS
 
 N_MEMBERS, N_ROWS = 3, 5
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn import _tables, split_members, vectorize_members
+from sklearn_jointens.nn import split_members, vectorize_members
 from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn.structural import _tables
 
 METHODS = ("structural", "vmap", "loop")
 INPUTS = ("rows", "tokens", "series", "images", "volumes")

@@ -1,7 +1,13 @@
 """Running M networks of one architecture as one module, and member networks."""
 
 from sklearn_jointens.nn._base import VectorizedModule
-from sklearn_jointens.nn._convolution import (
+from sklearn_jointens.nn._vectorize import split_members, vectorize_members
+from sklearn_jointens.nn.layers._basic import (
+    VectorizedEmbedding,
+    VectorizedLinear,
+    VectorizedPReLU,
+)
+from sklearn_jointens.nn.layers._convolution import (
     VectorizedConv1d,
     VectorizedConv2d,
     VectorizedConv3d,
@@ -9,14 +15,7 @@ from sklearn_jointens.nn._convolution import (
     VectorizedConvTranspose2d,
     VectorizedConvTranspose3d,
 )
-from sklearn_jointens.nn._densenet import DenseNetBC
-from sklearn_jointens.nn._layers import (
-    VectorizedEmbedding,
-    VectorizedLinear,
-    VectorizedPReLU,
-)
-from sklearn_jointens.nn._networks import MLP, ConvNet
-from sklearn_jointens.nn._normalization import (
+from sklearn_jointens.nn.layers._normalization import (
     VectorizedBatchNorm1d,
     VectorizedBatchNorm2d,
     VectorizedBatchNorm3d,
@@ -25,7 +24,8 @@ from sklearn_jointens.nn._normalization import (
     VectorizedInstanceNorm2d,
     VectorizedLayerNorm,
 )
-from sklearn_jointens.nn._vectorize import split_members, vectorize_members
+from sklearn_jointens.nn.networks._densenet import DenseNetBC
+from sklearn_jointens.nn.networks._simple import MLP, ConvNet
 
 __all__ = [
     "MLP",

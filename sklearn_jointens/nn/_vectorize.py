@@ -16,8 +16,8 @@ from sklearn_jointens.nn._cost import (
 )
 from sklearn_jointens.nn._loop import vectorize_with_loop, writes_to_input
 from sklearn_jointens.nn._members import check_members, why_not_stackable
-from sklearn_jointens.nn._structural import vectorize_structurally
 from sklearn_jointens.nn._vmap import vectorize_with_vmap
+from sklearn_jointens.nn.structural._convert import vectorize_structurally
 
 _METHODS = ("auto", "structural", "vmap", "loop")
 _STACKING: dict[str, Callable[[Sequence[nn.Module]], VectorizedModule]] = {

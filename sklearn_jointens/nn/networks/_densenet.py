@@ -5,7 +5,7 @@ from numbers import Integral, Real
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._network_arguments import check_size, is_number
+from sklearn_jointens.nn.networks._arguments import check_size, is_number
 
 _N_BLOCKS = 3
 

@@ -20,10 +20,10 @@ from sklearn_jointens.nn._base import (
     stack,
 )
 from sklearn_jointens.nn._members import plain_settings
-from sklearn_jointens.nn._program import Program
 from sklearn_jointens.nn._random_state import host_random_state
-from sklearn_jointens.nn._rewrite import rewrite
-from sklearn_jointens.nn._tables import VECTORIZED_LAYERS, is_torch_layer
+from sklearn_jointens.nn.structural._program import Program
+from sklearn_jointens.nn.structural._rewrite import rewrite
+from sklearn_jointens.nn.structural._tables import VECTORIZED_LAYERS, is_torch_layer
 
 
 class StructuralModule(VectorizedModule):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sklearn_jointens.nn._layout import channelwise, is_batch_innermost
+from sklearn_jointens.nn.layers._layout import channelwise, is_batch_innermost
 
 
 def call_method(name: str, value: Any, *args: Any, **kwargs: Any) -> Any:

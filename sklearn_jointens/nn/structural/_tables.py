@@ -7,12 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn import _convolution, _layers, _normalization, _operations
+from sklearn_jointens.nn.layers import _basic, _convolution, _normalization
+from sklearn_jointens.nn.structural import _operations
 
 # A vectorized layer is named after the layer that it stands for.
-VECTORIZED_LAYERS: Mapping[type[nn.Module], type[_layers.VectorizedLayer]] = {
+VECTORIZED_LAYERS: Mapping[type[nn.Module], type[_basic.VectorizedLayer]] = {
     getattr(nn, name.removeprefix("Vectorized")): layer
-    for module in (_convolution, _layers, _normalization)
+    for module in (_basic, _convolution, _normalization)
     for name, layer in vars(module).items()
     if name.startswith("Vectorized") and name != "VectorizedLayer"
 }

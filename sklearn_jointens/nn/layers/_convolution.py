@@ -6,8 +6,13 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn._layers import VectorizedLayer
-from sklearn_jointens.nn._layout import check_spatial, from_images, lift, to_images
+from sklearn_jointens.nn.layers._basic import VectorizedLayer
+from sklearn_jointens.nn.layers._layout import (
+    check_spatial,
+    from_images,
+    lift,
+    to_images,
+)
 
 
 class _Convolution(VectorizedLayer):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn._base import CannotVectorize, stack
-from sklearn_jointens.nn._layout import from_images, to_images
+from sklearn_jointens.nn.layers._layout import from_images, to_images
 
 
 class VectorizedLayer(nn.Module):

@@ -6,7 +6,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._network_arguments import as_sizes, check_size, is_number
+from sklearn_jointens.nn.networks._arguments import as_sizes, check_size, is_number
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

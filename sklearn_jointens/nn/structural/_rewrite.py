@@ -14,10 +14,11 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from sklearn_jointens.nn import _layout, _operations, _tables
 from sklearn_jointens.nn._base import CannotVectorize
-from sklearn_jointens.nn._layers import VectorizedEmbedding, VectorizedLayer
-from sklearn_jointens.nn._program import (
+from sklearn_jointens.nn.layers import _layout
+from sklearn_jointens.nn.layers._basic import VectorizedEmbedding, VectorizedLayer
+from sklearn_jointens.nn.structural import _operations, _tables
+from sklearn_jointens.nn.structural._program import (
     INPUT,
     N_MEMBERS,
     Program,

@@ -8,8 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn._base import CannotVectorize
-from sklearn_jointens.nn._layers import VectorizedLayer
-from sklearn_jointens.nn._layout import from_images, is_batch_innermost, to_images
+from sklearn_jointens.nn.layers._basic import VectorizedLayer
+from sklearn_jointens.nn.layers._layout import (
+    from_images,
+    is_batch_innermost,
+    to_images,
+)
 
 
 class VectorizedLayerNorm(VectorizedLayer):

@@ -1,0 +1,1 @@
+"""Vectorization by structure: a member's forward, rewritten for all members."""

@@ -8,6 +8,7 @@ from sklearn_jointens._members import (
 )
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import OutOfBagWarning
+from sklearn_jointens._search import JointEnsembleClassifierCV
 from sklearn_jointens.training import DivergenceError
 
 __version__ = "0.1.0.dev0"
@@ -16,6 +17,7 @@ __all__ = [
     "DivergenceError",
     "IdenticalMembersWarning",
     "JointEnsembleClassifier",
+    "JointEnsembleClassifierCV",
     "OutOfBagWarning",
     "ProbabilitiesAsLogitsWarning",
     "Vectorization",

@@ -23,7 +23,7 @@ from sklearn_jointens._members import (
     vectorize,
     warn_if_identical,
 )
-from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens._mlp import DefaultMemberMixin, mlp_classifier
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import split_members
 from sklearn_jointens.training import (
@@ -36,7 +36,7 @@ from sklearn_jointens.training import (
 _MAX_SEED = np.iinfo(np.int32).max
 
 
-class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
+class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
     """Members trained as one program, and the fitted state that comes of it.
 
     A subclass validates its data, encodes its targets and calls `_train`.
@@ -54,24 +54,6 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
-
-    def set_params(self, **params: Any) -> Any:
-        """Set parameters of the ensemble, and of its members as ``estimator__...``.
-
-        Parameters
-        ----------
-        **params : dict
-            ``estimator__lr=0.1``, say, changes the default member when there is no
-            other.
-
-        Returns
-        -------
-        self : object
-        """
-        of_member = any(name.startswith("estimator__") for name in params)
-        if of_member and params.get("estimator", self.estimator) is None:
-            params["estimator"] = mlp_classifier()
-        return super().set_params(**params)
 
     # -- what is checked before any work ---------------------------------------------
 
@@ -125,17 +107,6 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         """
         known = getattr(self, "_seeds_of_bags", seeds[:0])
         return np.concatenate([known, seeds[len(known) :]])
-
-    @contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """Put all attributes back when a fit fails: bad input loses nothing."""
-        before = dict(vars(self))
-        try:
-            yield
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
 
     def _train(
         self,
@@ -243,7 +214,7 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         if not self.bootstrap:
             return None
         self._seeds_of_bags = member_seeds
-        bags = _bootstrap_counts(member_seeds, n_samples)
+        bags = bootstrap_counts(member_seeds, n_samples)
         counts = torch.as_tensor(bags, device=net.device)
         net.weight_ = counts if weight is None else counts * net.valid_weight_
         return bags
@@ -292,12 +263,24 @@ class BaseJointEnsemble(FittedEnsembleMixin, BaseEstimator):
         raise NotImplementedError
 
 
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Put all attributes back when a fit fails: bad input loses nothing."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
 def _later(seed: int, net: Any) -> int:
     """The seed of an epoch that comes after those in the net's history."""
     return (seed + len(net.history_)) % _MAX_SEED
 
 
-def _bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:
+def bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:
     """How often each member draws each row, uint8 (n_members, n_samples)."""
     counts = np.empty((len(member_seeds), n_samples), dtype=np.uint8)
     for j, seed in enumerate(member_seeds):

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metadata_routing import UNUSED
 
-from sklearn_jointens._base import BaseJointEnsemble
+from sklearn_jointens._base import BaseJointEnsemble, all_or_nothing
 from sklearn_jointens._checks import (
     check_labels,
     check_partial_fit_classes,
@@ -215,7 +215,7 @@ shape (n_samples, ...)
         if going_on:
             self._check_n_estimators_when_going_on()
         prototype = self._resolve_prototype()
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             X, y = check_X_y(self, X, y, reset=not going_on)
             labels = self.classes_ if going_on else np.unique(y)
             check_labels(self, y, labels)
@@ -262,7 +262,7 @@ shape (n_samples, ...)
         first = not hasattr(self, "estimators_")
         prototype = self._resolve_prototype()
         classes = check_partial_fit_classes(self, classes)
-        with self._all_or_nothing():
+        with all_or_nothing(self):
             X, y = check_X_y(self, X, y, reset=first)
             check_labels(self, y, classes)
             weight = check_weight(self, sample_weight, X, y)
@@ -355,11 +355,7 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_samples,)
         """
-        proba = self.predict_proba(X, members=members)
-        threshold = getattr(self.net_, "threshold", 0.5)
-        if threshold != 0.5:
-            return self.classes_[(proba[:, 1] > threshold).astype(int)]
-        return self.classes_[proba.argmax(axis=1)]
+        return self._labels_of(self.predict_proba(X, members=members))
 
     def member_proba(self, X: Any) -> np.ndarray:
         """Each member's own class probabilities.

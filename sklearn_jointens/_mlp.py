@@ -85,3 +85,30 @@ default="relu"
         batch_size=batch_size,
         **{**defaults, **net_params},
     )
+
+
+class DefaultMemberMixin:
+    """Parameters of the member in an estimator whose ``estimator=None`` is the default.
+
+    It stands before scikit-learn's ``BaseEstimator``.
+    """
+
+    estimator: Any
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters of the ensemble, and of its members as ``estimator__...``.
+
+        Parameters
+        ----------
+        **params : dict
+            ``estimator__lr=0.1``, say, changes the default member when there is no
+            other.
+
+        Returns
+        -------
+        self : object
+        """
+        of_member = any(name.startswith("estimator__") for name in params)
+        if of_member and params.get("estimator", self.estimator) is None:
+            params["estimator"] = mlp_classifier()
+        return super().set_params(**params)  # type: ignore[misc]

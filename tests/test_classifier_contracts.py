@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
-from sklearn_jointens._base import _bootstrap_counts
+from sklearn_jointens._base import bootstrap_counts
 from sklearn_jointens._scoring import OutOfBagWarning
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import DivergenceError
@@ -424,11 +424,11 @@ def test_global_random_states_are_left_alone(
 
 def bags_of(clf, n_samples):
     _, seeds = clf._seeds()
-    return _bootstrap_counts(seeds, n_samples)
+    return bootstrap_counts(seeds, n_samples)
 
 
 def test_bags_are_bootstrap_samples():
-    bags = _bootstrap_counts(np.arange(50), 400)
+    bags = bootstrap_counts(np.arange(50), 400)
     assert (bags.sum(axis=1) == 400).all()
     assert len(np.unique(bags, axis=0)) == 50
     assert (bags == 0).mean() == pytest.approx(math.exp(-1), abs=0.01)

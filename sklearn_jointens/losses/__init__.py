@@ -8,6 +8,7 @@ from sklearn_jointens.losses._families import (
     Family,
     family_of,
 )
+from sklearn_jointens.losses._grouped import GroupedTerms, grouped_terms
 from sklearn_jointens.losses._joint import JointTerms, joint_loss, joint_terms
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "Categorical",
     "CategoricalProbabilities",
     "Family",
+    "GroupedTerms",
     "JointTerms",
     "diversity",
     "family_of",
     "geometric_mean",
+    "grouped_terms",
     "joint_loss",
     "joint_terms",
 ]

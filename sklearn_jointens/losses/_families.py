@@ -112,15 +112,15 @@ class Family:
 
         Parameters
         ----------
-        natural : Tensor of shape (n_members, n_outputs, n_samples)
+        natural : Tensor of shape (..., n_outputs, n_samples)
 
         Returns
         -------
-        bulk, rest : Tensor of shape (n_members, n_samples)
+        bulk, rest : Tensor of shape (..., n_samples)
             The log-partition is their sum. `bulk` is what grows with the natural
             parameters, so that ``bulk - <statistic, natural>`` is exact where the sum
             would leave nothing but rounding.
-        mean : Tensor of shape (n_members, n_outputs, n_samples)
+        mean : Tensor of shape (..., n_outputs, n_samples)
             The caller may overwrite it.
         """
         raise NotImplementedError
@@ -205,10 +205,10 @@ class Categorical(Family):
         )
 
     def moments(self, natural: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        mean = torch.softmax(natural, dim=1)
+        mean = torch.softmax(natural, dim=-2)
         # logsumexp from the largest class, whose probability never underflows: two
         # reductions instead of a second pass of exponentials.
-        return natural.amax(1), -mean.amax(1).log(), mean
+        return natural.amax(-2), -mean.amax(-2).log(), mean
 
     def proba(self, natural: Tensor) -> Tensor:
         return torch.softmax(natural, dim=-2).transpose(-1, -2)
@@ -302,7 +302,7 @@ class Bernoulli(Family):
         return Target(statistic=statistic[None], scale=scale, weight=weight)
 
     def moments(self, natural: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logit = natural.squeeze(1)
+        logit = natural.squeeze(-2)
         rest = logit.abs().neg().exp().log1p()
         return logit.clamp_min(0), rest, torch.sigmoid(natural)
 

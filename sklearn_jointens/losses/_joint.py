@@ -45,45 +45,64 @@ class JointTerms(NamedTuple):
         return self.member_losses.mean() - self.ensemble_loss
 
 
-def _row_weights(
+def row_weights(
     target: Target, weight: Tensor | None, natural: Tensor
 ) -> Tensor | None:
     """Weights that make a sum over rows the criterion's mean; None is 1/n_samples.
 
     Each member's weights are divided by their own sum, so that a member trains as it
-    would alone with these weights.
+    would alone with these weights. The rows are the last axis.
     """
     if weight is None and target.weight is None and target.normalizer is None:
         return None
-    rows = natural.new_ones(natural.shape[2]) if weight is None else weight.to(natural)
+    rows = natural.new_ones(natural.shape[-1]) if weight is None else weight.to(natural)
     numerator = rows if target.weight is None else rows * target.weight
     divisor = rows if target.normalizer is None else rows * target.normalizer
     tiny = torch.finfo(natural.dtype).tiny
     return numerator / divisor.sum(-1, keepdim=True).clamp_min(tiny)
 
 
-def _mean_natural(natural: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean over members; over those that see the row where weights differ by member."""
-    if weight is None or weight.ndim < 2:
-        return natural.mean(0)
-    total = weight.sum(0)
-    share = weight / torch.where(total > 0, total, 1)
+def mean_natural(natural: Tensor, own: Tensor | None) -> Tensor:
+    """Mean over members (..., n_members, n_outputs, n_samples); where each has its own
+    weights (..., n_members, n_samples), over those that see the row.
+    """
+    if own is None:
+        return natural.mean(-3)
+    total = own.sum(-2, keepdim=True)
+    share = own / torch.where(total > 0, total, 1)
     # A row that no member sees has no part in the loss; its ensemble is the plain mean.
-    share = torch.where(total > 0, share, 1 / len(weight))
+    share = torch.where(total > 0, share, 1 / own.shape[-2])
     # Not einsum: as a matrix product, autocast would run it in half precision.
-    return (natural * share[:, None]).sum(0)
+    return (natural * share.unsqueeze(-2)).sum(-3)
 
 
-def _nll_and_mean(
+def nll_and_mean(
     natural: Tensor, family: Family, target: Target
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Negative log-likelihood (n_members, n_samples), its bulk, and the scaled mean."""
+    """Negative log-likelihood (..., n_samples), its bulk, and the scaled mean."""
     bulk, rest, mean = family.moments(natural)
     if target.scale is not None:
         bulk, rest = bulk * target.scale, rest * target.scale
-        mean = mean * target.scale
+        mean = mean * target.scale.unsqueeze(-2)
     bulk = bulk - target.inner(natural)
     return bulk + rest, bulk, mean
+
+
+def saved_gradient(ctx: Any, grad_loss: Tensor) -> Tensor:
+    """The gradient that the forward pass saved, times that of the loss."""
+    # once_differentiable would not do: it raises only where grad_loss itself has a
+    # gradient, and lets every other second derivative pass as zero.
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "The joint loss has no second derivative. Call backward or "
+            "torch.autograd.grad without create_graph=True."
+        )
+    (gradient,) = ctx.saved_tensors
+    # The usual `loss.backward()` needs no further pass; only on the CPU is looking
+    # free.
+    if grad_loss.device.type != "cpu" or grad_loss.item() != 1:
+        gradient = gradient * grad_loss
+    return gradient
 
 
 class _JointLoss(torch.autograd.Function):
@@ -100,10 +119,11 @@ class _JointLoss(torch.autograd.Function):
         gradient_scale: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
         n_members, _, n_samples = natural.shape
-        rows = _row_weights(target, weight, natural)
-        member_nll, bulk, mean = _nll_and_mean(natural, family, target)
-        ensemble = _mean_natural(natural, rows)
-        ensemble_nll, _, ensemble_mean = _nll_and_mean(ensemble[None], family, target)
+        rows = row_weights(target, weight, natural)
+        member_nll, bulk, mean = nll_and_mean(natural, family, target)
+        own_rows = rows if rows is not None and rows.ndim == 2 else None
+        ensemble = mean_natural(natural, own_rows)
+        ensemble_nll, _, ensemble_mean = nll_and_mean(ensemble[None], family, target)
         if rows is None:
             member_losses, ensemble_loss = member_nll.mean(1), ensemble_nll.mean()
         else:
@@ -135,19 +155,7 @@ class _JointLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Any, ...]:
-        # once_differentiable would not do: it raises only where grad_loss itself has a
-        # gradient, and lets every other second derivative pass as zero.
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "The joint loss has no second derivative. Call backward or "
-                "torch.autograd.grad without create_graph=True."
-            )
-        (gradient,) = ctx.saved_tensors
-        # The usual `loss.backward()` needs no further pass; only on the CPU is looking
-        # free.
-        if grad_loss.device.type != "cpu" or grad_loss.item() != 1:
-            gradient = gradient * grad_loss
-        return gradient, None, None, None, None, None
+        return saved_gradient(ctx, grad_loss), None, None, None, None, None
 
 
 def joint_terms(

@@ -1,11 +1,15 @@
 """What every vectorized module has in common, and the copying of module trees."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# Sets the random generators to where a group's stream stands, and keeps where it ends.
+Replay = Callable[[int], AbstractContextManager[Any]]
 
 
 class CannotVectorize(ValueError):
@@ -115,6 +119,45 @@ class VectorizedModule(nn.Module):
         outputs : Tensor of shape (M, B, ...)
             Possibly a transposed view of memory in which the batch is innermost.
             A tuple or dict of such tensors if a member returns one.
+        """
+        raise NotImplementedError
+
+    def forward_blocks(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        n_groups: int | None = None,
+        replay: Replay | None = None,
+    ) -> Any:
+        """Outputs of all members, of which equally large blocks have an input each.
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (n_blocks, B, ...) or sequence of n_blocks Tensors
+            What each block of M / n_blocks members takes, the first members first.
+            Tensors of a sequence may differ in their number of rows, unless members
+            normalize over the batch.
+        n_groups : int or None, default=None
+            Into how many equal groups of members next to each other `replay` divides
+            them. A multiple of n_blocks.
+        replay : callable or None, default=None
+            Makes a context manager of the number of a group. In training mode each
+            layer that draws random numbers is applied to one group after the other,
+            within its context, as if that group ran alone. ``None`` draws for all
+            members at once.
+
+        Returns
+        -------
+        outputs : Tensor of shape (M, B, ...)
+            As from `forward`, with B the largest number of rows. A block's rows
+            beyond its own are copies without a meaning.
+
+        Raises
+        ------
+        NotImplementedError
+            Where `method` is not "structural".
+        ValueError
+            If the blocks or groups do not divide the members, or the rows differ in
+            number where they must not.
         """
         raise NotImplementedError
 

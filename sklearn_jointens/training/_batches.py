@@ -213,8 +213,11 @@ class BatchSlicer:
         full, rest = divmod(self.n_samples, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
-    def _order(self) -> Tensor | None:
-        """The rows in the order of this epoch; None is all rows as they come."""
+    def order(self) -> Tensor | None:
+        """Draw the rows in the order of an epoch; None is all rows as they come."""
+        # DataLoader draws a seed for its workers, and another for its sampler: the same
+        # seed is to give the same batches here as there.
+        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
         if not self.shuffle:
             return self.index
         generator = self.generator
@@ -228,10 +231,7 @@ class BatchSlicer:
         return order if self.index is None else self.index[order]
 
     def __iter__(self) -> Iterator[Batch]:
-        # DataLoader draws a seed for its workers, and another for its sampler: the same
-        # seed is to give the same batches here as there.
-        torch.empty((), dtype=torch.int64).random_(generator=self.generator)
-        order = self._order()
+        order = self.order()
         device = self.dataset.device
         order_there = None if order is None else to_device(order, device)
         is_resident = self.dataset.index_device == device

@@ -34,9 +34,18 @@ class EpochRecord:
     def add(self, terms: JointTerms, correct: Tensor) -> None:
         """Take in a batch; `correct` is bool of shape (n_members, n_samples)."""
         size = correct.shape[1]
-        self._batches.append(
-            (size, terms.ensemble_loss, terms.member_losses, correct.sum(1) / size)
-        )
+        accuracies = correct.sum(1) / size
+        self.add_means(size, terms.ensemble_loss, terms.member_losses, accuracies)
+
+    def add_means(
+        self,
+        size: int,
+        ensemble_loss: Tensor,
+        member_losses: Tensor,
+        member_accuracies: Tensor,
+    ) -> None:
+        """Take in what is known of `size` rows; the last two are (n_members,)."""
+        self._batches.append((size, ensemble_loss, member_losses, member_accuracies))
         self._averages = None
 
     def _average(self) -> list[Tensor]:

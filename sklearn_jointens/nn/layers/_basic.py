@@ -14,7 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn._base import CannotVectorize, stack
-from sklearn_jointens.nn.layers._layout import from_images, to_images
+from sklearn_jointens.nn.layers._layout import (
+    from_images,
+    join_members,
+    to_images,
+)
 
 
 class VectorizedLayer(nn.Module):
@@ -36,13 +40,66 @@ class VectorizedLayer(nn.Module):
             self.register_buffer(name, _stack_named(layers, name), persistent)
         self.training = first.training
 
+    def mixes_rows(self, training: bool) -> bool:
+        """Whether one row of the batch has a part in what becomes of another.
+
+        Parameters
+        ----------
+        training : bool
+            In training mode, or in evaluation mode.
+
+        Returns
+        -------
+        bool
+        """
+        return False
+
+
+class SharedInputLayer(VectorizedLayer):
+    """Base of the layers that take what all members share, without copies of it."""
+
+    def forward_shared(self, x: Tensor) -> Tensor:
+        """All members take one input, (B, ...) to (M, ..., B)."""
+        raise NotImplementedError
+
+    def forward_each(self, xs: Tensor) -> Tensor:
+        """Equally large blocks of members take an input each.
+
+        Parameters
+        ----------
+        xs : Tensor of shape (n_blocks, B, ...)
+            The i-th is that of the members from ``i * M / n_blocks`` on.
+
+        Returns
+        -------
+        Tensor of shape (M, ..., B)
+        """
+        if len(xs) == 1:
+            return self.forward_shared(xs[0])
+        blocks = [self._with_parameters({}) for _ in xs]
+        for name, stacked in self._parameters.items():
+            parts: Any = [None] * len(xs)
+            if stacked is not None:
+                # One node in the backward pass, where a slice for each would be many.
+                parts = stacked.unflatten(0, (len(xs), -1)).unbind()
+            for block, part in zip(blocks, parts, strict=True):
+                block._parameters[name] = part
+        results = [block.forward_shared(x) for block, x in zip(blocks, xs, strict=True)]
+        return join_members(results)
+
+    def _with_parameters(self, parameters: dict[str, Any]) -> "SharedInputLayer":
+        """The same layer around other tensors, which need not be parameters."""
+        layer = object.__new__(type(self))
+        layer.__dict__ = {**self.__dict__, "_parameters": parameters}
+        return layer
+
 
 def _stack_named(layers: Sequence[nn.Module], name: str) -> Any:
     tensors = [getattr(layer, name) for layer in layers]
     return None if tensors[0] is None else stack(tensors)
 
 
-class VectorizedLinear(VectorizedLayer):
+class VectorizedLinear(SharedInputLayer):
     """M linear maps ``weight[m] @ hidden[m] + bias[m]``.
 
     Parameters
@@ -59,6 +116,7 @@ class VectorizedLinear(VectorizedLayer):
     -----
     forward : (M, ..., in_features, B) to (M, ..., out_features, B)
     forward_shared : (B, ..., in_features) to (M, ..., out_features, B)
+    forward_each : (n_blocks, B, ..., in_features) to (M, ..., out_features, B)
 
     Examples
     --------
@@ -96,6 +154,24 @@ class VectorizedLinear(VectorizedLayer):
             return result
         return result.unflatten(2, columns.shape[1:]).movedim(1, -2)
 
+    def forward_each(self, xs: Tensor) -> Tensor:
+        """Blocks of members take an input each: one product with a matrix a block."""
+        n_blocks = len(xs)
+        if n_blocks == 1:
+            return self.forward_shared(xs[0])
+        columns = xs.movedim(-1, 1).movedim(2, -1)
+        flat = columns.flatten(2)
+        weight = self.weight.unflatten(0, (n_blocks, -1)).flatten(1, 2)
+        if self.bias is None:
+            result = torch.bmm(weight, flat)
+        else:
+            bias = self.bias.view(n_blocks, -1, 1)
+            result = torch.baddbmm(bias, weight, flat)
+        result = result.view(*self.weight.shape[:2], -1)
+        if xs.dim() == 3:
+            return result
+        return result.unflatten(2, columns.shape[2:]).movedim(1, -2)
+
     def extra_repr(self) -> str:
         n_members, out_features, in_features = self.weight.shape
         bias = self.bias is not None
@@ -107,7 +183,7 @@ class VectorizedLinear(VectorizedLayer):
         return torch.baddbmm(self.bias.unsqueeze(-1), self.weight, columns)
 
 
-class VectorizedEmbedding(VectorizedLayer):
+class VectorizedEmbedding(SharedInputLayer):
     """M embedding tables, looked up with the same indices.
 
     Parameters
@@ -124,6 +200,7 @@ class VectorizedEmbedding(VectorizedLayer):
     Shape
     -----
     forward_shared : (B, ...) of integers to (M, ..., embedding_dim, B)
+    forward_each : (n_blocks, B, ...) of integers to (M, ..., embedding_dim, B)
     """
 
     weight: nn.Parameter

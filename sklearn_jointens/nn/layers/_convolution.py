@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn.layers._basic import VectorizedLayer
+from sklearn_jointens.nn.layers._basic import SharedInputLayer
 from sklearn_jointens.nn.layers._layout import (
     check_spatial,
     from_images,
@@ -15,7 +15,7 @@ from sklearn_jointens.nn.layers._layout import (
 )
 
 
-class _Convolution(VectorizedLayer):
+class _Convolution(SharedInputLayer):
     """Base: members are groups of channels, and so are a member's own groups."""
 
     weight: nn.Parameter
@@ -117,6 +117,7 @@ class VectorizedConv1d(_Conv):
     -----
     forward : (M, C_in, L, B) to (M, C_out, L', B)
     forward_shared : (B, C_in, L) to (M, C_out, L', B)
+    forward_each : (n_blocks, B, C_in, L) to (M, C_out, L', B)
 
     Examples
     --------
@@ -150,6 +151,7 @@ class VectorizedConv2d(_Conv):
     -----
     forward : (M, C_in, H, W, B) to (M, C_out, H', W', B)
     forward_shared : (B, C_in, H, W) to (M, C_out, H', W', B)
+    forward_each : (n_blocks, B, C_in, H, W) to (M, C_out, H', W', B)
 
     Examples
     --------
@@ -183,6 +185,7 @@ class VectorizedConv3d(_Conv):
     -----
     forward : (M, C_in, D, H, W, B) to (M, C_out, D', H', W', B)
     forward_shared : (B, C_in, D, H, W) to (M, C_out, D', H', W', B)
+    forward_each : (n_blocks, B, C_in, D, H, W) to (M, C_out, D', H', W', B)
 
     Examples
     --------
@@ -216,6 +219,7 @@ class VectorizedConvTranspose1d(_ConvTranspose):
     -----
     forward : (M, C_in, L, B) to (M, C_out, L', B)
     forward_shared : (B, C_in, L) to (M, C_out, L', B)
+    forward_each : (n_blocks, B, C_in, L) to (M, C_out, L', B)
 
     Examples
     --------
@@ -249,6 +253,7 @@ class VectorizedConvTranspose2d(_ConvTranspose):
     -----
     forward : (M, C_in, H, W, B) to (M, C_out, H', W', B)
     forward_shared : (B, C_in, H, W) to (M, C_out, H', W', B)
+    forward_each : (n_blocks, B, C_in, H, W) to (M, C_out, H', W', B)
 
     Examples
     --------
@@ -282,6 +287,7 @@ class VectorizedConvTranspose3d(_ConvTranspose):
     -----
     forward : (M, C_in, D, H, W, B) to (M, C_out, D', H', W', B)
     forward_shared : (B, C_in, D, H, W) to (M, C_out, D', H', W', B)
+    forward_each : (n_blocks, B, C_in, D, H, W) to (M, C_out, D', H', W', B)
 
     Examples
     --------

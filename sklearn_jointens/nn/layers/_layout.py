@@ -13,9 +13,11 @@ Functions of single numbers keep the memory they are given, so that layers of on
 that follow each other copy nothing.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -49,6 +51,47 @@ def to_images(hidden: Tensor) -> Tensor:
 def from_images(images: Tensor, n_members: int) -> Tensor:
     """View (B, M * C, ...) as (M, C, ..., B), with the batch outermost in memory."""
     return images.unflatten(1, (n_members, -1)).movedim(0, -1)
+
+
+def pad_rows(x: Tensor, n_rows: int, axis: int) -> Tensor:
+    """Repeat the last row until there are `n_rows`.
+
+    Not zeros: what can be computed of a real row can be computed of its copy.
+    """
+    missing = n_rows - x.size(axis)
+    if missing == 0:
+        return x
+    sizes = [-1] * x.dim()
+    sizes[axis] = missing
+    return torch.cat([x, x.narrow(axis, -1, 1).expand(sizes)], axis)
+
+
+def join_members(parts: Sequence[Any]) -> Any:
+    """Join hidden tensors of some members each, in the memory order of the first.
+
+    Parameters
+    ----------
+    parts : sequence of Tensor of shape (M_i, f1, ..., fk, B_i)
+        Or tuples of as many such tensors, to be joined one by one.
+
+    Returns
+    -------
+    Tensor of shape (sum M_i, f1, ..., fk, max B_i)
+        Rows that a part has not are copies of its last.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, (tuple, list)):
+        return tuple(join_members(same) for same in zip(*parts, strict=True))
+    # Torch joins into new memory in the order of the axes that it is shown. What was
+    # expanded goes to the outside, as in torch's own functions of single numbers.
+    order = sorted(range(first.dim()), key=lambda i: -first.stride(i) or -math.inf)
+    rows, members = order.index(first.dim() - 1), order.index(0)
+    n_rows = max(part.size(-1) for part in parts)
+    shown = [pad_rows(part.permute(order), n_rows, rows) for part in parts]
+    joined = torch.cat(shown, members)
+    return joined.permute([order.index(axis) for axis in range(first.dim())])
 
 
 def channelwise(

@@ -132,6 +132,10 @@ class _BatchNorm(_RunningNorm):
             raise CannotVectorize(f"{type(layers[0]).__name__} with momentum=None")
         super().__init__(layers)
 
+    def mixes_rows(self, training: bool) -> bool:
+        """Where no running statistics are used, a row is normalized with the others."""
+        return training or self.running_mean is None
+
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalize each channel of each member over the batch."""
         self._check(hidden)
@@ -239,6 +243,10 @@ class _InstanceNorm(_RunningNorm):
     """Instance normalization, which treats all channels apart."""
 
     _function = staticmethod(F.instance_norm)
+
+    def mixes_rows(self, training: bool) -> bool:
+        """Where running statistics are kept, the rows meet in them."""
+        return training and self.running_mean is not None
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Normalize each channel of each row over the axes after the channels."""

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from sklearn_jointens.nn._base import (
     CannotVectorize,
+    Replay,
     VectorizedModule,
     copy_module,
     like,
@@ -21,6 +22,8 @@ from sklearn_jointens.nn._base import (
 )
 from sklearn_jointens.nn._members import plain_settings
 from sklearn_jointens.nn._random_state import host_random_state
+from sklearn_jointens.nn.layers._basic import VectorizedLayer
+from sklearn_jointens.nn.structural._blocks import BlockRun
 from sklearn_jointens.nn.structural._program import Program
 from sklearn_jointens.nn.structural._rewrite import rewrite
 from sklearn_jointens.nn.structural._tables import VECTORIZED_LAYERS, is_torch_layer
@@ -57,6 +60,61 @@ class StructuralModule(VectorizedModule):
 
     def forward(self, x: Tensor) -> Any:
         return self._programs[self.training].run(x, self.n_members)
+
+    def forward_blocks(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        n_groups: int | None = None,
+        replay: Replay | None = None,
+    ) -> Any:
+        self._check_blocks(inputs, n_groups, replay)
+        program = self._programs[self.training]
+        replay = replay if self.training else None
+        return BlockRun(program, inputs, self.n_members, n_groups, replay).run()
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether in training a row of a batch has a part in what becomes of others."""
+        return self._mixes_rows(training=True)
+
+    @property
+    def draws(self) -> bool:
+        """Whether random numbers are drawn in training."""
+        return bool(self._programs[True].random)
+
+    def _mixes_rows(self, training: bool) -> bool:
+        return any(
+            isinstance(layer, VectorizedLayer) and layer.mixes_rows(training)
+            for layer in self.members.modules()
+        )
+
+    def _check_blocks(
+        self,
+        inputs: Tensor | Sequence[Tensor],
+        n_groups: int | None,
+        replay: Replay | None,
+    ) -> None:
+        n_rows = [len(block) for block in inputs]
+        if not n_rows or self.n_members % len(n_rows) or min(n_rows) == 0:
+            raise ValueError(
+                "The 'inputs' parameter of forward_blocks must be blocks of at least "
+                f"one row, for each of equally many of the {self.n_members} members. "
+                f"Got blocks of {n_rows} rows instead."
+            )
+        if replay is not None and (
+            not n_groups or self.n_members % n_groups or n_groups % len(n_rows)
+        ):
+            raise ValueError(
+                "The 'n_groups' parameter of forward_blocks must divide the "
+                f"{self.n_members} members and be a multiple of the {len(n_rows)} "
+                f"blocks. Got {n_groups!r} instead."
+            )
+        if len(set(n_rows)) > 1 and self._mixes_rows(self.training):
+            raise ValueError(
+                "The 'inputs' parameter of forward_blocks must be blocks of equally "
+                "many rows where members normalize over the batch. Got blocks of "
+                f"{n_rows} rows instead."
+            )
 
     def member(self, index: int) -> nn.Module:
         stacked = named_tensors(self.members)

@@ -18,13 +18,24 @@ N_MEMBERS = Ref(1)
 
 @dataclass(frozen=True)
 class Step:
-    """One call: ``values[slot] = function(*args, **kwargs)``, then forget `done`."""
+    """One call: ``values[slot] = function(*args, **kwargs)``, then forget `done`.
+
+    The call needs the values of the slots `uses`.
+    """
 
     function: Callable
     args: tuple
     kwargs: dict[str, Any]
     slot: int
+    uses: tuple[int, ...]
     done: tuple[int, ...]
+
+    def call(self, values: dict[int, Any]) -> Any:
+        """Call the function on values by slot."""
+        return self.function(
+            *fetch(self.args, values),
+            **{name: fetch(arg, values) for name, arg in self.kwargs.items()},
+        )
 
 
 @dataclass(frozen=True)
@@ -34,28 +45,44 @@ class Program:
     Written in Python's own terms and not as a torch.fx graph module: that is traced
     anew when it is unpickled, and its generated code does not share its layers with
     the module around it.
+
+    Attributes
+    ----------
+    steps : tuple of Step
+    output : object
+        What to return, with references in it.
+    hidden : frozenset of int
+        Slots whose values have an axis of members.
+    random : frozenset of int
+        Slots of hidden tensors that random numbers were drawn for.
+    each : dict of int to callable
+        For the slots of layers that are given a shared value: the layer's function
+        for one value for each block of members, see ``_blocks.py``.
     """
 
     steps: tuple[Step, ...]
     output: Any
+    hidden: frozenset[int]
+    random: frozenset[int]
+    each: dict[int, Callable]
 
     def run(self, x: Any, n_members: int) -> Any:
         """Run the steps on an input."""
         values = {INPUT.slot: x, N_MEMBERS.slot: n_members}
         for step in self.steps:
-            values[step.slot] = step.function(
-                *_fetch(step.args, values),
-                **{name: _fetch(arg, values) for name, arg in step.kwargs.items()},
-            )
+            values[step.slot] = step.call(values)
             for slot in step.done:
                 del values[slot]
-        return _fetch(self.output, values)
+        return fetch(self.output, values)
 
 
 @dataclass
 class ProgramBuilder:
-    """Collects steps; ``finish`` makes the program."""
+    """Collects steps, and what a `Program` says of them; ``finish`` makes it."""
 
+    hidden: set[Ref] = field(default_factory=set)
+    random: set[Ref] = field(default_factory=set)
+    each: dict[Ref, Callable] = field(default_factory=dict)
     _calls: list[tuple[Callable, tuple, dict[str, Any], Ref]] = field(
         default_factory=list
     )
@@ -71,11 +98,19 @@ class ProgramBuilder:
         steps = []
         needed = set(references(output))
         for function, args, kwargs, ref in reversed(self._calls):
-            used = {ref, *references(args), *references(kwargs)}
+            given = {*references(args), *references(kwargs)}
+            used = {ref, *given}
             done = tuple(r.slot for r in used - needed)
             needed |= used
-            steps.append(Step(function, args, kwargs, ref.slot, done))
-        return Program(tuple(reversed(steps)), output)
+            uses = tuple(r.slot for r in given)
+            steps.append(Step(function, args, kwargs, ref.slot, uses, done))
+        return Program(
+            tuple(reversed(steps)),
+            output,
+            frozenset(ref.slot for ref in self.hidden),
+            frozenset(ref.slot for ref in self.random),
+            {ref.slot: function for ref, function in self.each.items()},
+        )
 
 
 def references(value: Any) -> list[Ref]:
@@ -91,14 +126,15 @@ def references(value: Any) -> list[Ref]:
     return []
 
 
-def _fetch(value: Any, values: dict[int, Any]) -> Any:
+def fetch(value: Any, values: dict[int, Any]) -> Any:
+    """Exchange the references within nested arguments for values by slot."""
     if isinstance(value, Ref):
         return values[value.slot]
     if isinstance(value, (tuple, list)):
-        return type(value)([_fetch(item, values) for item in value])
+        return type(value)([fetch(item, values) for item in value])
     if isinstance(value, dict):
-        return {key: _fetch(item, values) for key, item in value.items()}
+        return {key: fetch(item, values) for key, item in value.items()}
     if isinstance(value, slice):
         parts = (value.start, value.stop, value.step)
-        return slice(*(_fetch(part, values) for part in parts))
+        return slice(*(fetch(part, values) for part in parts))
     return value

@@ -16,7 +16,11 @@ from torch import fx, nn
 
 from sklearn_jointens.nn._base import CannotVectorize
 from sklearn_jointens.nn.layers import _layout
-from sklearn_jointens.nn.layers._basic import VectorizedEmbedding, VectorizedLayer
+from sklearn_jointens.nn.layers._basic import (
+    SharedInputLayer,
+    VectorizedEmbedding,
+    VectorizedLayer,
+)
 from sklearn_jointens.nn.structural import _operations, _tables
 from sklearn_jointens.nn.structural._program import (
     INPUT,
@@ -63,7 +67,7 @@ class _Rewriter:
         self._members = members
         self._builder = ProgramBuilder()
         self._refs: dict[fx.Node, Ref] = {}
-        self._hidden: set[Ref] = set()
+        self._hidden = self._builder.hidden
         self._tuples: set[Ref] = set()
         self._lifted: dict[Ref, Ref] = {}
         self._aliases: set[Ref] = set()
@@ -101,7 +105,7 @@ class _Rewriter:
     def _deliver(self, output: Any) -> Any:
         if isinstance(output, Ref):
             if output in self._hidden:
-                return self._builder.call(_layout.deliver, output)
+                return self._call_hidden(_layout.deliver, output)
             return self._builder.call(_layout.deliver_shared, output, N_MEMBERS)
         if isinstance(output, (tuple, list)):
             return tuple(self._deliver(item) for item in output)
@@ -112,6 +116,11 @@ class _Rewriter:
     def _call_hidden(self, function: Callable, *args: Any, **kwargs: Any) -> Ref:
         ref = self._builder.call(function, *args, **kwargs)
         self._hidden.add(ref)
+        return ref
+
+    def _call_random(self, function: Callable, *args: Any, **kwargs: Any) -> Ref:
+        ref = self._call_hidden(function, *args, **kwargs)
+        self._builder.random.add(ref)
         return ref
 
     def _lift(self, argument: Any) -> Any:
@@ -140,8 +149,9 @@ class _Rewriter:
             return self._add_vectorized(layer, value, what)
         if getattr(original, "return_indices", False):
             raise CannotVectorize(f"no vectorized form of {what} with return_indices")
+        call = self._call_hidden
         if type(original) in _tables.RANDOM_LAYERS:
-            value = self._lift(value)
+            value, call = self._lift(value), self._call_random
         if not self._is_hidden(value):
             kind = type(original).__name__
             random = "Dropout" in kind or "Fractional" in kind
@@ -155,9 +165,9 @@ class _Rewriter:
                 # What it is given may be a copy.
                 raise CannotVectorize(f"no vectorized form of {what} in place")
             n_spatial = _tables.CHANNELWISE_LAYERS[type(original)]
-            return self._call_hidden(_layout.channelwise, layer, n_spatial, value)
+            return call(_layout.channelwise, layer, n_spatial, value)
         if type(original) in {*_tables.ELEMENTWISE_LAYERS, *_tables.RANDOM_LAYERS}:
-            return self._call_hidden(layer, value)
+            return call(layer, value)
         if type(original) in _tables.FUNCTION_LAYERS:
             function, names = _tables.FUNCTION_LAYERS[type(original)]
             options = (getattr(original, name) for name in names)
@@ -167,9 +177,10 @@ class _Rewriter:
 
     def _add_vectorized(self, layer: VectorizedLayer, value: Ref, what: str) -> Ref:
         if not self._is_hidden(value):
-            shared = getattr(layer, "forward_shared", None)
-            if shared is not None:
-                return self._call_hidden(shared, value)
+            if isinstance(layer, SharedInputLayer):
+                ref = self._call_hidden(layer.forward_shared, value)
+                self._builder.each[ref] = layer.forward_each
+                return ref
         elif isinstance(layer, VectorizedEmbedding):
             raise CannotVectorize(f"{what} is given indices that the members compute")
         return self._call_hidden(layer, self._lift(value))
@@ -183,7 +194,8 @@ class _Rewriter:
         if name in _tables.RANDOM_UNLESS_OFF and (hidden or not off):
             if not writes and len(references((args, kwargs))) == 1:
                 args = (self._lift(args[0]), *args[1:])
-                return self._add_by_channel_or_number(function, name, args, kwargs)
+                call = self._call_hidden if off else self._call_random
+                return call(*_by_channel_or_number(function, name, args), **kwargs)
         elif not hidden:
             if not writes and name not in _tables.RANDOM:
                 return self._builder.call(function, *args, **kwargs)
@@ -200,7 +212,8 @@ class _Rewriter:
                 return self._add_elementwise(function, args, kwargs, what)
         elif name in _tables.CHANNELWISE:
             if args and not self._is_hidden(args[1:], kwargs):
-                return self._add_by_channel_or_number(function, name, args, kwargs)
+                called = _by_channel_or_number(function, name, args)
+                return self._call_hidden(*called, **kwargs)
         elif name in _tables.FEATUREWISE:
             if name in _tables.JOINS:
                 args = self._lift(args)
@@ -225,15 +238,6 @@ class _Rewriter:
         if value in self._aliases:
             # In a member the other name sees the change; here it may be a copy.
             raise CannotVectorize(f"{what} writes to what has another name")
-
-    def _add_by_channel_or_number(
-        self, function: Callable, name: str, args: tuple, kwargs: dict[str, Any]
-    ) -> Ref:
-        if name in _tables.CHANNELWISE:
-            n_spatial = _tables.CHANNELWISE[name]
-            args = (function, n_spatial, *args)
-            function = _layout.channelwise
-        return self._call_hidden(function, *args, **kwargs)
 
     def _add_elementwise(
         self, function: Callable, args: tuple, kwargs: dict[str, Any], what: str
@@ -281,6 +285,13 @@ def _function_and_name(node: fx.Node) -> tuple[Callable, str]:
         # As max_pool2d, one of two functions; it could not be pickled.
         return functools.partial(_operations.call_functional, name), name
     return function, name
+
+
+def _by_channel_or_number(function: Callable, name: str, args: tuple) -> tuple:
+    """What to call, and with what, to treat channels or single numbers apart."""
+    if name in _tables.CHANNELWISE:
+        return (_layout.channelwise, function, _tables.CHANNELWISE[name], *args)
+    return (function, *args)
 
 
 def _writes(node: fx.Node, args: tuple, kwargs: dict[str, Any]) -> bool:

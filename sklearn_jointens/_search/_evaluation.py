@@ -1,0 +1,174 @@
+"""What a search over lam keeps of each ensemble: its scores, and its members'."""
+
+import inspect
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from sklearn_jointens._checks import check_X
+from sklearn_jointens._compat import _safe_indexing, _score
+from sklearn_jointens.losses import diversity
+
+# What is kept besides the scores that were asked for.
+DIVERSITY = "diversity"
+
+
+def member_metric(metric: str) -> str:
+    """The name of the mean member score by a metric."""
+    return f"member_{metric}"
+
+
+class LamEvaluation:
+    """Scores of an ensemble on the rows of a split.
+
+    Parameters
+    ----------
+    scorer : callable
+        ``scorer(estimator, X, y, **params)`` gives a number or a dict of numbers.
+    data : tuple
+        X and y of all rows, as they were given.
+    params : dict
+        Further arguments of the scorer; those with a value a row are split.
+    error_score : "raise" or float
+    train_scores : bool
+        Whether the training rows are scored too.
+    """
+
+    def __init__(
+        self,
+        scorer: Callable,
+        data: tuple,
+        params: dict[str, Any],
+        error_score: Any,
+        train_scores: bool,
+    ) -> None:
+        self.scorer, self.data, self.params = scorer, data, params
+        self.error_score, self.train_scores = error_score, train_scores
+
+    def __call__(self, split: Any, fitted: Any) -> dict[str, Any]:
+        """Scores, times and errors, as scikit-learn's searches note them."""
+        if fitted.error is not None and self.error_score == "raise":
+            raise fitted.error
+        noted: dict[str, Any] = {
+            "fit_error": None,
+            "fit_time": fitted.seconds,
+            "score_time": 0.0,
+            "n_test_samples": len(split.test),
+        }
+        if fitted.error is not None:
+            noted["fit_error"] = "".join(traceback.format_exception(fitted.error))
+            return noted
+        started = time.perf_counter()
+        noted["test_scores"] = self._scores(fitted.ensemble, split.test)
+        noted["score_time"] = time.perf_counter() - started
+        if self.train_scores:
+            noted["train_scores"] = self._scores(fitted.ensemble, split.train)
+        return noted
+
+    def _scores(self, ensemble: Any, rows: np.ndarray) -> dict[str, float]:
+        X, y = (_safe_indexing(part, rows) for part in self.data)
+        params = {
+            name: _safe_indexing(value, rows)
+            if self._is_by_row(value)
+            else value
+            for name, value in self.params.items()
+        }
+        scores = _as_dict(self._score(ensemble, X, y, params))
+        proba, diversity = _proba_and_diversity(ensemble, X)
+        if inspect.isroutine(self.scorer):
+            # It may look at anything in an estimator.
+            members = ensemble.estimators_
+        else:
+            members = [_Predicted(ensemble, each) for each in proba]
+        of_members = [_as_dict(self._score(member, X, y, params)) for member in members]
+        for metric in list(scores):
+            values = [each[metric] for each in of_members]
+            scores[member_metric(metric)] = float(np.mean(values))
+        return {**scores, DIVERSITY: diversity}
+
+    def _is_by_row(self, value: Any) -> bool:
+        is_sized = hasattr(value, "__len__") and not isinstance(value, str)
+        return is_sized and len(value) == len(self.data[1])
+
+    def _score(self, estimator: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
+        return _score(estimator, X, y, self.scorer, params, self.error_score)
+
+
+def metrics_in(noted: list[dict[str, Any]]) -> list[str]:
+    """The metrics that were asked for, among what was kept."""
+    names = noted[0]["test_scores"]
+    return [name for name in names if member_metric(name) in names]
+
+
+def takes_weight(scorer: Callable) -> bool:
+    """Whether a scorer can be given weights of the rows."""
+    accepts = getattr(scorer, "_accept_sample_weight", None)
+    if accepts is not None:
+        return bool(accepts())
+    return "sample_weight" in inspect.signature(scorer).parameters
+
+
+def fill_in_failures(noted: list[dict[str, Any]], error_score: Any) -> None:
+    """Give ensembles that could not be fitted the scores of an error.
+
+    Parameters
+    ----------
+    noted : list of dict
+        Of all ensembles, at least one of which could be fitted.
+    error_score : float
+        Of the metrics that were asked for; what is known of members is NaN.
+    """
+    for kind in ("test_scores", "train_scores"):
+        names = next((list(one[kind]) for one in noted if kind in one), [])
+        asked = [name for name in names if member_metric(name) in names]
+        scores = {name: error_score if name in asked else np.nan for name in names}
+        for one in noted:
+            if names and kind not in one:
+                one[kind] = dict(scores)
+
+
+def _as_dict(scores: Any) -> dict[str, float]:
+    return dict(scores) if isinstance(scores, dict) else {"score": scores}
+
+
+def _proba_and_diversity(ensemble: Any, X: Any) -> tuple[np.ndarray, float]:
+    """Members' probabilities (n_members, n_samples, n_classes), and mean diversity."""
+    net = ensemble.net_
+    proba, diversities = [], []
+    for natural, _ in net.natural_iter(check_X(ensemble, X)):
+        proba.append(net.family_.proba(natural).cpu().numpy())
+        if natural.shape[1] == 1:  # the logit of the second of two classes
+            natural = torch.cat([torch.zeros_like(natural), natural], 1)
+        diversities.append(diversity(natural.transpose(1, 2), reduction="none"))
+    return np.concatenate(proba, axis=1), float(torch.cat(diversities).double().mean())
+
+
+class _Predicted(ClassifierMixin, BaseEstimator):
+    """A member as scorers see it, whose predictions for the rows are known.
+
+    Parameters
+    ----------
+    ensemble : JointEnsembleClassifier
+    proba : ndarray of shape (n_samples, n_classes)
+    """
+
+    def __init__(self, ensemble: Any, proba: np.ndarray) -> None:
+        self.ensemble, self.proba = ensemble, proba
+        self.classes_ = ensemble.classes_
+
+    def fit(self, X: Any, y: Any) -> "_Predicted":
+        """Scorers take it for an estimator, which has this."""
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The known probabilities; X is not looked at."""
+        return self.proba
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The labels that the ensemble would predict from them."""
+        return self.ensemble._labels_of(self.proba)

@@ -1,0 +1,262 @@
+"""Fitting one ensemble for every lam and every training set of a grid.
+
+They are fitted as one program where that gives what fitting each by itself would give,
+and otherwise each by itself.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
+
+from sklearn_jointens._compat import _safe_indexing
+from sklearn_jointens._search._workshop import Trial, Workshop
+from sklearn_jointens.training import isolated_random_state
+from sklearn_jointens.training.groups import (
+    batches_alike,
+    free_memory,
+    train_groups,
+    why_one_by_one,
+)
+
+
+class Split(NamedTuple):
+    """Rows to train on, rows to score on, and the seed of what is trained there."""
+
+    train: np.ndarray
+    test: np.ndarray
+    seed: int
+
+
+class Fitted(NamedTuple):
+    """One ensemble of a grid, or why there is none.
+
+    Attributes
+    ----------
+    ensemble : JointEnsembleClassifier or None
+    error : Exception or None
+    seconds : float
+        That its fit took; in a program, the ensemble's share.
+    """
+
+    ensemble: Any
+    error: Exception | None
+    seconds: float
+
+
+class Batching(NamedTuple):
+    """How the ensembles of a search were trained, and why.
+
+    Attributes
+    ----------
+    method : {"program", "one by one"}
+    reason : str
+    n_programs : int
+        How many programs there were, one after the other.
+    """
+
+    method: str
+    reason: str
+    n_programs: int
+
+
+class LamGrid:
+    """Ensembles of every lam on every split.
+
+    Parameters
+    ----------
+    ensemble : JointEnsembleClassifier
+        With all settings but `lam` and `random_state`, and what `fit` notes of X.
+    lams : sequence of float
+    splits : sequence of Split
+    data : tuple
+        X, y and sample_weight (or None) as they were given.
+    checked : tuple
+        The same as arrays.
+    evaluate : callable
+        ``evaluate(split, fitted)`` says what is kept of an ensemble.
+    max_memory : float or None
+        Bytes that programs may take beside the data; None is a share of what is free.
+    n_jobs : int or None
+        Of fits one by one.
+    verbose : int
+    """
+
+    def __init__(
+        self,
+        ensemble: Any,
+        lams: Sequence[float],
+        splits: Sequence[Split],
+        data: tuple,
+        checked: tuple,
+        evaluate: Callable[[Split, Fitted], Any],
+        *,
+        max_memory: float | None = None,
+        n_jobs: int | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.ensemble, self.lams, self.splits = ensemble, lams, splits
+        self.data, self.checked, self.evaluate = data, checked, evaluate
+        self.max_memory, self.n_jobs, self.verbose = max_memory, n_jobs, verbose
+        self.prototype = ensemble._resolve_prototype()
+        self.kept: dict[tuple[int, int], Any] = {}
+        self.n_programs = 0
+        self.refusals: list[str] = []
+
+    def run(self) -> list[list[Any]]:
+        """What is kept of each ensemble, by lam and split."""
+        _, y, weight = self.checked
+        trials: dict[int, Trial] = {}
+        for s, split in enumerate(self.splits):
+            try:
+                trials[s] = Trial(self.ensemble, split.train, split.seed, y, weight)
+            except ValueError as error:
+                for i in range(len(self.lams)):
+                    self._keep(i, s, Fitted(None, error, 0.0))
+        for alike in _groupby(trials, lambda s: tuple(trials[s].labels)):
+            self._fit({s: trials[s] for s in alike})
+        n_lams, n_splits = len(self.lams), len(self.splits)
+        return [[self.kept[i, s] for s in range(n_splits)] for i in range(n_lams)]
+
+    @property
+    def batching(self) -> Batching:
+        """How the ensembles were trained."""
+        if self.refusals:
+            reason = "; ".join(dict.fromkeys(self.refusals))
+            return Batching("one by one", reason, self.n_programs)
+        reason = "the ensembles do not affect one another"
+        return Batching("program", reason, self.n_programs)
+
+    def _keep(self, lam_index: int, split_index: int, fitted: Fitted) -> None:
+        kept = self.evaluate(self.splits[split_index], fitted)
+        self.kept[lam_index, split_index] = kept
+
+    def _fit(self, trials: dict[int, Trial]) -> None:
+        """Fit ensembles for the same classes."""
+        X, y, _ = self.checked
+        one = next(iter(trials.values()))
+        workshop = Workshop(self.ensemble, self.prototype, X, y, one.labels)
+        with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
+            net = workshop.first(one, reseed).net
+            refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
+            if refused is None:
+                for trial in trials.values():
+                    trial.open_stream(net, workshop.dataset(net), reseed)
+                size = workshop.bytes_of_ensemble(one)
+        places = [(i, s) for i in range(len(self.lams)) for s in trials]
+        if refused is not None:
+            self._fit_one_by_one(places, refused)
+            return
+        memory = self.max_memory
+        memory = free_memory(net.device) if memory is None else memory
+        for alike in _groupby(trials, lambda s: batches_alike(net, trials[s].stream)):
+            for chunk in _chunks(alike, len(self.lams), max(1, int(memory // size))):
+                self._fit_program(workshop, trials, chunk)
+
+    def _fit_program(
+        self,
+        workshop: Workshop,
+        trials: dict[int, Trial],
+        chunk: list[tuple[int, range]],
+    ) -> None:
+        """Fit the ensembles at these splits and lams as one program."""
+        started = time.perf_counter()
+        places = [(i, s) for s, lams in chunk for i in lams]
+        self._say(f"Training {len(places)} ensembles as one program.")
+        with isolated_random_state(0, self.prototype.device) as reseed:
+            starts = {
+                (i, s): workshop.start(trials[s], self.lams[i], reseed)
+                for i, s in places
+            }
+            nets = [
+                (trials[s].stream, [starts[i, s].net for i in lams])
+                for s, lams in chunk
+            ]
+            try:
+                groups = train_groups(self.prototype, nets, self.verbose > 0)
+            except Exception as error:
+                failure = f"a program failed ({type(error).__name__}: {error})"
+            else:
+                failure = None
+                for place, group in zip(places, groups, strict=True):
+                    if group.error is None:
+                        workshop.finish(starts[place], trials[place[1]])
+        if failure is not None:
+            del starts, nets
+            self._fit_one_by_one(places, failure)
+            return
+        self.n_programs += 1
+        seconds = (time.perf_counter() - started) / len(places)
+        for place, group in zip(places, groups, strict=True):
+            # One at a time: what was kept of it is all that stays.
+            start = starts.pop(place)
+            ensemble = start.ensemble if group.error is None else None
+            self._keep(*place, Fitted(ensemble, group.error, seconds))
+
+    def _fit_one_by_one(self, places: Sequence[tuple[int, int]], reason: str) -> None:
+        """Fit the ensembles at these lams and splits each by itself."""
+        self.refusals.append(reason)
+        self._say(f"Training {len(places)} ensembles one by one: {reason}.")
+        kept = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_alone)(
+                clone(self.ensemble).set_params(
+                    lam=self.lams[i], random_state=self.splits[s].seed
+                ),
+                self.data,
+                self.splits[s],
+                self.evaluate,
+            )
+            for i, s in places
+        )
+        self.kept.update(zip(places, kept, strict=True))
+
+    def _say(self, message: str) -> None:
+        if self.verbose:
+            print(message)
+
+
+def _fit_alone(
+    ensemble: Any, data: tuple, split: Split, evaluate: Callable[[Split, Fitted], Any]
+) -> Any:
+    started = time.perf_counter()
+    X, y, weight = (
+        None if part is None else _safe_indexing(part, split.train) for part in data
+    )
+    error = None
+    try:
+        ensemble.fit(X, y, sample_weight=weight)
+    except Exception as caught:
+        ensemble, error = None, caught
+    return evaluate(split, Fitted(ensemble, error, time.perf_counter() - started))
+
+
+def _groupby(
+    items: Iterable[int], key: Callable[[int], Hashable]
+) -> Iterator[list[int]]:
+    """Items with the same key, in the order in which the keys come up."""
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    yield from groups.values()
+
+
+def _chunks(
+    splits: Sequence[int], n_lams: int, n_ensembles: int
+) -> Iterator[list[tuple[int, range]]]:
+    """Splits with their lams, so that no more ensembles than these come together.
+
+    Whole splits where possible: their ensembles share their batches.
+    """
+    n_splits = n_ensembles // n_lams
+    if n_splits:
+        for first in range(0, len(splits), n_splits):
+            chunk = splits[first : first + n_splits]
+            yield [(s, range(n_lams)) for s in chunk]
+        return
+    for s in splits:
+        for first in range(0, n_lams, n_ensembles):
+            yield [(s, range(first, min(first + n_ensembles, n_lams)))]

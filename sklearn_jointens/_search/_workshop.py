@@ -1,0 +1,182 @@
+"""Ensembles that are trained at once, from their initial weights to the fitted end."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch.utils.data import Subset
+
+from sklearn_jointens._base import bootstrap_counts
+from sklearn_jointens._checks import (
+    check_labels,
+    check_weight,
+    check_weighted_classes,
+)
+from sklearn_jointens._members import build_members, warn_if_identical
+from sklearn_jointens.training import copied_net, joint_net
+from sklearn_jointens.training.groups import Stream, bytes_of_group
+
+
+class Trial:
+    """A training set, and what ensembles that are fitted to it have in common.
+
+    Parameters
+    ----------
+    ensemble : JointEnsembleClassifier
+        With all settings but `lam` and `random_state`.
+    rows : ndarray of int
+        Of the training set.
+    seed : int
+        The ensembles' `random_state`.
+    y : ndarray of shape (n_samples,)
+        Labels of all rows.
+    sample_weight : ndarray of shape (n_samples,) or None
+
+    Raises
+    ------
+    ValueError
+        When a fit would refuse these labels or weights.
+    """
+
+    def __init__(
+        self,
+        ensemble: Any,
+        rows: np.ndarray,
+        seed: int,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+    ) -> None:
+        self.rows, self.seed, self.n_rows = rows, seed, len(y)
+        self.y = y[rows]
+        self.labels = np.unique(self.y)
+        check_labels(ensemble, self.y, self.labels)
+        weight = None if sample_weight is None else sample_weight[rows]
+        self.weight = check_weight(ensemble, weight, self.y, self.y)
+        check_weighted_classes(ensemble, self.y, self.weight)
+        seeded = clone(ensemble).set_params(random_state=seed)
+        self.training_seed, self.member_seeds = seeded._seeds()
+        self.bags: np.ndarray | None = None
+        if ensemble.bootstrap:
+            self.bags = bootstrap_counts(self.member_seeds, len(rows))
+        self.stream: Any = None
+
+    def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
+        """Make the stream of batches, with rows of `dataset`."""
+        weight = valid_weight = None
+        if self.weight is not None:
+            weight = valid_weight = self._of_all_rows(self.weight, net.device)
+        if self.bags is not None:
+            weight = self._of_all_rows(self.bags, net.device)
+            weight = weight if valid_weight is None else weight * valid_weight
+        self.stream = Stream(
+            net,
+            Subset(dataset, self.rows.tolist()),
+            self.y,
+            weight,
+            valid_weight,
+            self.training_seed,
+            reseed,
+        )
+
+    def _of_all_rows(self, values: np.ndarray, device: Any) -> torch.Tensor:
+        everywhere = np.zeros((*values.shape[:-1], self.n_rows), dtype=values.dtype)
+        everywhere[..., self.rows] = values
+        return torch.as_tensor(everywhere, device=device)
+
+
+class Start(NamedTuple):
+    """An ensemble with its initial weights.
+
+    Attributes
+    ----------
+    ensemble : JointEnsembleClassifier
+        Not fitted.
+    members : list of MemberNet
+    net : JointNet
+    """
+
+    ensemble: Any
+    members: list[Any]
+    net: Any
+
+
+class Workshop:
+    """Makes ensembles for the same classes, of which those of one seed start alike.
+
+    Parameters
+    ----------
+    ensemble : JointEnsembleClassifier
+        With all settings but `lam` and `random_state`, and what `fit` notes of X.
+    prototype : skorch classifier
+        Of the members.
+    X : ndarray or CSR array of shape (n_samples, ...)
+    y : ndarray of shape (n_samples,)
+    labels : ndarray of shape (n_classes,)
+    """
+
+    def __init__(
+        self, ensemble: Any, prototype: Any, X: Any, y: np.ndarray, labels: np.ndarray
+    ) -> None:
+        self.ensemble, self.prototype = ensemble, prototype
+        self.X, self.y, self.labels = X, y, labels
+        self._first: dict[int, Start] = {}
+        self._dataset: Any = None
+
+    def first(self, trial: Trial, reseed: Callable[[int], None]) -> Start:
+        """The ensemble that others of this seed are copies of."""
+        if trial.seed not in self._first:
+            reseed(trial.training_seed)
+            members = build_members(
+                self.prototype, self.X, self.labels, trial.member_seeds, reseed
+            )
+            if not self.ensemble.bootstrap:
+                warn_if_identical(members)
+            net = self.ensemble._joint_net(
+                self.prototype, members, self.labels, example=self.X
+            )
+            self._first[trial.seed] = Start(self.ensemble, members, net)
+        return self._first[trial.seed]
+
+    def dataset(self, net: Any) -> Any:
+        """All rows, with the targets encoded."""
+        if self._dataset is None:
+            self._dataset = net.get_dataset(self.X, self.y)
+        return self._dataset
+
+    def start(self, trial: Trial, lam: float, reseed: Callable[[int], None]) -> Start:
+        """A new ensemble for a trial, of the same initial weights for every lam."""
+        first = self.first(trial, reseed)
+        ensemble = clone(self.ensemble).set_params(lam=lam, random_state=trial.seed)
+        of_X = ("n_features_in_", "feature_names_in_", "_row_shape")
+        noted = {name: vars(self.ensemble).get(name) for name in of_X}
+        vars(ensemble).update({k: v for k, v in noted.items() if v is not None})
+        ensemble.classes_ = self.labels
+        if trial.bags is not None:
+            ensemble._seeds_of_bags = trial.member_seeds
+        module = first.net.plain_module
+        net = joint_net(
+            self.prototype,
+            module.select(range(module.n_members)),
+            first.net.family_,
+            lam,
+            self.labels,
+            self.ensemble.precision,
+            verbose=0,
+        )
+        return Start(ensemble, [copied_net(member) for member in first.members], net)
+
+    def finish(self, start: Start, trial: Trial) -> Any:
+        """The fitted ensemble, once its net is trained."""
+        X = self.X if trial.bags is None else self.X[trial.rows]
+        start.ensemble._keep(start.net, start.members, X, trial.y, trial.bags)
+        return start.ensemble
+
+    def bytes_of_ensemble(self, trial: Trial) -> int:
+        """Memory that one more ensemble takes in a program."""
+        net = self._first[trial.seed].net
+        dataset = self.dataset(net)
+        rows = dataset.rows(torch.arange(min(8, len(dataset))))
+        sizes = trial.stream.iterator_train.batch_size, len(trial.rows)
+        return bytes_of_group(net, rows, min(sizes))

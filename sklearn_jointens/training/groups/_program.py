@@ -1,0 +1,175 @@
+"""The members of several ensembles as one module, with one optimizer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_jointens.losses import GroupedTerms, grouped_terms
+from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.training._callbacks import MemberNormClipping
+from sklearn_jointens.training._joint_net import joint_net
+from sklearn_jointens.training._precision import forward_precision, training_precision
+from sklearn_jointens.training.groups._batches import GroupedBatch
+from sklearn_jointens.training.groups._stream import Group
+
+
+class Program:
+    """Members of G ensembles, group by group, that take their steps together.
+
+    Parameters
+    ----------
+    prototype : skorch net
+        Of all members.
+    groups : sequence of Group
+        Their nets hold the initial weights.
+    """
+
+    def __init__(self, prototype: Any, groups: Sequence[Group]) -> None:
+        first = groups[0].net
+        self.n_members = first.plain_module.n_members
+        module = first.plain_module.select([*range(self.n_members)] * len(groups))
+        self.net = joint_net(
+            prototype,
+            module,
+            first.family_,
+            first.lam_,
+            first.labels_,
+            first.precision_,
+            verbose=0,
+        )
+        self.groups = list(groups)
+        self.lam = torch.tensor(
+            [group.net.lam_ for group in groups],
+            dtype=torch.float64,
+            device=self.net.device,
+        )
+        for g, group in enumerate(groups):
+            self._copy(g, group, to_program=True)
+        self._clippings = [
+            callback
+            for _, callback in self.net.callbacks_
+            if type(callback) is MemberNormClipping
+        ]
+
+    @property
+    def module(self) -> Any:
+        """All members of all groups."""
+        return self.net.plain_module
+
+    def _tensors(self) -> list[Tensor]:
+        """Parameters and buffers, each once."""
+        tensors = named_tensors(self.module.members).values()
+        return list({id(tensor): tensor for tensor in tensors}.values())
+
+    def _copy(self, g: int, group: Group, to_program: bool) -> None:
+        members = slice(g * self.n_members, (g + 1) * self.n_members)
+        own = named_tensors(group.net.plain_module.members)
+        with torch.no_grad():
+            for name, stacked in named_tensors(self.module.members).items():
+                if to_program:
+                    stacked[members].copy_(own[name])
+                else:
+                    own[name].copy_(stacked[members])
+
+    def hand_back(self, g: int) -> None:
+        """Give group g's net the weights that the group has now."""
+        self._copy(g, self.groups[g], to_program=False)
+
+    def step(self, batch: GroupedBatch) -> tuple[GroupedTerms, Tensor]:
+        """One training step of all members.
+
+        Returns
+        -------
+        terms : GroupedTerms
+        correct : Tensor of shape (n_groups, n_members, n_samples), bool
+            Whether a member's most probable class is the target's.
+        """
+        net = self.net
+        self.module.train()
+        net.optimizer_.zero_grad()
+        replay = self._replay if self.module.draws else None
+        with training_precision(net.precision_):
+            with forward_precision(net.precision_, net.device):
+                outputs = self.module.forward_blocks(
+                    batch.inputs, n_groups=len(self.groups), replay=replay
+                )
+            terms, correct = self._terms(outputs, batch, self.lam)
+            terms.total.backward()
+            for clipping in self._clippings:
+                parameters = self.module.named_member_parameters()
+                clipping.on_grad_computed(net, named_parameters=parameters)
+            net.optimizer_.step()
+        return terms, correct
+
+    def _replay(self, g: int) -> Any:
+        return self.groups[g].drawing()
+
+    def evaluate(
+        self, chosen: Sequence[int], batches: Sequence[GroupedBatch]
+    ) -> list[tuple[GroupedTerms, Tensor]]:
+        """Terms of some of the groups on validation batches, one after the other."""
+        module = self.module
+        if len(chosen) < len(self.groups):
+            module = module.select(self._members_of(chosen).tolist())
+        module.eval()
+        with torch.no_grad():
+            return [
+                self._terms(
+                    module.forward_blocks(batch.inputs), batch, self.lam[chosen]
+                )
+                for batch in batches
+            ]
+
+    def _terms(
+        self, outputs: Any, batch: GroupedBatch, lam: Tensor
+    ) -> tuple[GroupedTerms, Tensor]:
+        outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+        family = self.net.family_
+        natural = family.natural(outputs)
+        terms = grouped_terms(
+            natural,
+            batch.y,
+            lam.to(natural),
+            batch.weight,
+            family,
+            gradient_scale=self.n_members,
+        )
+        correct = terms.member_first
+        if correct is None:
+            y = batch.y.repeat_interleave(self.n_members, 0)
+            if natural.shape[1] == 1:
+                correct = family.is_correct(natural.detach(), y)
+            else:
+                correct = natural.detach().argmax(1) == y
+            correct = correct.unflatten(0, (-1, self.n_members))
+        return terms, correct
+
+    def follow(self, optimizer: Any) -> None:
+        """Take over what a scheduler has made of the optimizer's settings."""
+        pairs = zip(
+            self.net.optimizer_.param_groups, optimizer.param_groups, strict=True
+        )
+        for own, other in pairs:
+            own.update({name: other[name] for name in other if name != "params"})
+
+    def _members_of(self, groups: Sequence[int]) -> Tensor:
+        first = torch.tensor(groups, device=self.net.device) * self.n_members
+        members = torch.arange(self.n_members, device=self.net.device)
+        return (first[:, None] + members).flatten()
+
+    def keep(self, groups: Sequence[int]) -> None:
+        """Go on with these groups alone; the others cost nothing more."""
+        members = self._members_of(groups)
+        for parameter, state in self.net.optimizer_.state.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = value[members]
+        for tensor in self._tensors():
+            tensor.data = tensor.data[members]
+            if isinstance(tensor, nn.Parameter):
+                tensor.grad = None
+        self.module.n_members = len(members)
+        self.lam = self.lam[list(groups)]
+        self.groups = [self.groups[g] for g in groups]

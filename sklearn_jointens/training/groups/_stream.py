@@ -1,0 +1,160 @@
+"""A stream of batches, and the ensembles that learn from it."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_jointens.training._batches import BatchSlicer, unwrap_subset
+
+
+class Stream:
+    """Batches of one training set, as one ensemble would draw them by itself.
+
+    Ensembles that differ in lam alone share their stream. Those that learn from it at
+    present are its `groups`.
+
+    Parameters
+    ----------
+    net : JointNet
+        Any one of the ensembles; it is not trained.
+    data : Subset of an ArrayDataset
+        The training set. All streams that are trained at once have parts of one data
+        set.
+    y : ndarray of shape (n_samples,)
+        Labels of the training set.
+    weight, valid_weight : Tensor of shape (n_rows,) or (n_members, n_rows), or None
+        Of all rows of the data set, in training and in validation.
+    seed : int
+        Of the batches, and of what the ensembles draw.
+    reseed : callable
+        Seeds all generators.
+
+    Attributes
+    ----------
+    datasets : dict
+        What skorch tells callbacks of: "dataset_train" and "dataset_valid".
+    iterator_train, iterator_valid : BatchSlicer
+        The latter is None where nothing is split off.
+    random_state : list of Tensor
+        Where the generators stand before the first epoch.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        data: Any,
+        y: Any,
+        weight: Tensor | None,
+        valid_weight: Tensor | None,
+        seed: int,
+        reseed: Callable[[int], None],
+    ) -> None:
+        self.data, self.y = data, y
+        self.groups: list[Group] = []
+        self.batches: deque[Tensor] = deque()
+        self.sizes: list[int] = []
+        net.weight_, net.valid_weight_ = weight, valid_weight
+        train_split = net.train_split
+        # One that has a state of its own starts anew for every ensemble.
+        net.train_split = copy.deepcopy(train_split)
+        net.is_training_ = True
+        try:
+            reseed(seed)
+            train, valid = net.get_split_datasets(data, y)
+            self.random_state = random_state(net.device)
+            self.datasets = {"dataset_train": train, "dataset_valid": valid}
+            self.iterator_train: BatchSlicer = net.get_iterator(train, training=True)
+            self.iterator_valid: BatchSlicer | None = None
+            if valid is not None:
+                self.iterator_valid = net.get_iterator(valid, training=False)
+        finally:
+            net.train_split = train_split
+            net.is_training_ = False
+
+    @property
+    def dataset(self) -> Any:
+        """The data set of which all rows are."""
+        return unwrap_subset(self.data)[0]
+
+    def begin(self, nets: list[Any]) -> None:
+        """Let these nets learn from the stream; what skorch does before an epoch."""
+        self.groups = [Group(net, self) for net in nets]
+        for net in nets:
+            net.is_training_ = True
+            net.epochs_ = net.max_epochs
+            net.notify("on_train_begin", X=self.data, y=self.y)
+
+    def begin_epoch(self) -> None:
+        """Draw the batches of an epoch."""
+        for group in self.groups:
+            group.net.notify("on_epoch_begin", **self.datasets)
+        self.batches.extend(self._drawn(self.iterator_train))
+        self.sizes = [len(index) for index in self.batches]
+
+    def valid_batches(self) -> list[Tensor]:
+        """Rows of the batches that the ensembles are validated on."""
+        return [] if self.iterator_valid is None else self._drawn(self.iterator_valid)
+
+    def _drawn(self, iterator: BatchSlicer) -> list[Tensor]:
+        first, *others = self.groups
+        with first.drawing():
+            order = iterator.order()
+        for group in others:
+            group.random_state = list(first.random_state)
+        if order is None:
+            order = torch.arange(iterator.n_samples)
+        order = order[: len(iterator) * iterator.batch_size]
+        return list(order.to(self.dataset.index_device).split(iterator.batch_size))
+
+
+class Group:
+    """One ensemble among those that are trained at once.
+
+    Parameters
+    ----------
+    net : JointNet
+        Its callbacks and its history are the ensemble's own; its weights are filled in
+        when somebody looks at them.
+    stream : Stream
+        Of its batches.
+
+    Attributes
+    ----------
+    random_state : list of Tensor
+        Where the generators would stand if the ensemble were trained alone.
+    error : Exception or None
+        Why its training failed.
+    """
+
+    def __init__(self, net: Any, stream: Stream) -> None:
+        self.net, self.stream = net, stream
+        self.random_state = list(stream.random_state)
+        self.error: Exception | None = None
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Draw from the numbers that this ensemble would draw from if it were alone.
+
+        Within `isolated_random_state`, which puts back what this leaves behind.
+        """
+        device = self.net.device
+        torch.set_rng_state(self.random_state[0])
+        for state in self.random_state[1:]:
+            torch.cuda.set_rng_state(state, device)
+        try:
+            yield
+        finally:
+            self.random_state = random_state(device)
+
+
+def random_state(device: str | torch.device) -> list[Tensor]:
+    """The state of torch's generator, and of the device's where it has its own."""
+    states = [torch.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states

@@ -1,0 +1,285 @@
+"""The loop that trains many ensembles at once, each as if it were alone.
+
+Each ensemble has a skorch net of its own, with its own callbacks and history: they see
+its epochs begin and end as in skorch's loop. What happens within an epoch is done for
+all ensembles by one program. Streams need not be in step: each goes on to its next
+epoch when its batches are used up, so that no step is taken for a part of them only.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from skorch.callbacks import EarlyStopping
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from sklearn_jointens.losses import GroupedTerms, JointTerms
+from sklearn_jointens.training._batches import Batch
+from sklearn_jointens.training._joint_net import DivergenceError
+from sklearn_jointens.training.groups._batches import Collator
+from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._stream import Group, Stream
+
+# Programs that are done sooner show no bar.
+_DELAY_SECONDS = 5.0
+
+
+def train_groups(
+    prototype: Any,
+    nets: Sequence[tuple[Stream, Sequence[Any]]],
+    verbose: bool = False,
+) -> list[Group]:
+    """Train ensembles of several streams as one program.
+
+    Each comes out as ``net.partial_fit`` would have made it by itself. Call it within
+    `isolated_random_state`.
+
+    Parameters
+    ----------
+    prototype : skorch net
+        Of all members.
+    nets : sequence of (Stream, sequence of JointNet)
+        Streams of one data set, and the ensembles that are to learn from each. All
+        ensembles are of one architecture and for the same classes.
+    verbose : bool, default=False
+        Whether to show a progress bar on long trainings.
+
+    Returns
+    -------
+    list of Group
+        Stream by stream, each with its trained `net`, or with the `error` that the
+        training of this ensemble ended in.
+    """
+    for stream, of_stream in nets:
+        stream.begin(list(of_stream))
+    groups = [group for stream, _ in nets for group in stream.groups]
+    n_batches = sum(len(group.stream.iterator_train) for group in groups)
+    with tqdm(
+        desc="search",
+        total=n_batches * groups[0].net.max_epochs,
+        unit="batch",
+        leave=False,
+        delay=_DELAY_SECONDS,
+        disable=not verbose,
+    ) as bar:
+        _GroupLoop(Program(prototype, groups), bar).run()
+    return groups
+
+
+class _GroupLoop:
+    """Steps of a program, and the epochs of its streams."""
+
+    def __init__(self, program: Program, bar: Any) -> None:
+        self.program, self.bar = program, bar
+        # One row of figures for each step, of all groups; `_start` is where the epoch
+        # of a stream begins among them.
+        self._figures: list[Tensor] = []
+        self._start: dict[Stream, int] = {}
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Take note of who is left."""
+        groups = self.program.groups
+        self.streams = list(dict.fromkeys(group.stream for group in groups))
+        for stream in self.streams:
+            stream.groups = [group for group in groups if group.stream is stream]
+        if groups:
+            self._collator = Collator(groups)
+
+    def run(self) -> None:
+        if self.program.net.max_epochs < 1:
+            self._finish(range(len(self.program.groups)))
+            return
+        self._begin_epochs(self.streams)
+        while self.streams:
+            self._step()
+            ended = [stream for stream in self.streams if not stream.batches]
+            if ended:
+                self._end_epochs(ended)
+
+    def _begin_epochs(self, streams: Sequence[Stream]) -> None:
+        for stream in streams:
+            self._start[stream] = len(self._figures)
+            stream.begin_epoch()
+
+    def _step(self) -> None:
+        indices = [stream.batches.popleft() for stream in self.streams]
+        batch = self._collator.collate(indices)
+        terms, correct = self.program.step(batch)
+        self._figures.append(_as_row(terms, correct, batch.sizes))
+        self.bar.update(len(batch.sizes))
+
+    # -- the end of an epoch ---------------------------------------------------------
+
+    def _end_epochs(self, streams: Sequence[Stream]) -> None:
+        groups = self.program.groups
+        ended = [g for g, group in enumerate(groups) if group.stream in streams]
+        self._record_training(streams)
+        healthy = [g for g in ended if self._is_healthy(groups[g])]
+        for g in healthy:
+            self.program.hand_back(g)
+        if healthy:
+            self._validate(healthy)
+        over = set(ended) - set(healthy)
+        for g in healthy:
+            if self._ends_with(groups[g]):
+                over.add(g)
+        self._finish(sorted(over))
+        self._begin_epochs([s for s in streams if s in self.streams])
+        self._forget_figures()
+
+    def _record_training(self, streams: Sequence[Stream]) -> None:
+        """Write the figures of an epoch into the histories, as those of one batch."""
+        table = torch.stack(self._figures).cpu().double()
+        for stream in streams:
+            sizes = torch.tensor(stream.sizes, dtype=torch.float64)
+            mean = sizes @ table[self._start[stream] :] / sizes.sum()
+            loss, ensemble_loss, *of_members = self._by_group(mean)
+            for g, group in enumerate(self.program.groups):
+                if group.stream is not stream:
+                    continue
+                net, n_rows = group.net, int(sizes.sum())
+                net.history.new_batch()
+                net.history.record_batch("train_loss", loss[g].item())
+                net.history.record_batch("train_batch_size", n_rows)
+                net.history.record("train_batch_count", len(sizes))
+                means = (of_one[g] for of_one in of_members)
+                net.records_[True].add_means(n_rows, ensemble_loss[g].squeeze(), *means)
+
+    def _by_group(self, figures: Tensor) -> list[Tensor]:
+        """Columns of figures as (..., n_groups, 1) or (..., n_groups, n_members)."""
+        n_groups, n_members = len(self.program.groups), self.program.n_members
+        widths = [n_groups, n_groups, n_groups * n_members, n_groups * n_members]
+        columns = figures.split(widths, -1)
+        return [column.unflatten(-1, (n_groups, -1)) for column in columns]
+
+    @staticmethod
+    def _is_healthy(group: Group) -> bool:
+        try:
+            group.net._check_finite()
+        except DivergenceError as error:
+            group.error = error
+        return group.error is None
+
+    def _validate(self, chosen: Sequence[int]) -> None:
+        groups = [self.program.groups[g] for g in chosen]
+        if groups[0].stream.iterator_valid is None:
+            return
+        collator = Collator(groups, validation=True)
+        drawn = [stream.valid_batches() for stream in collator.streams]
+        # Streams may differ by a batch in length: the last of the shorter ones is
+        # computed once more, and not looked at.
+        n_batches = max(map(len, drawn))
+        indices = [
+            [batches[min(b, len(batches) - 1)] for batches in drawn]
+            for b in range(n_batches)
+        ]
+        batches = [collator.collate(index) for index in indices]
+        results = self.program.evaluate(chosen, batches)
+        for g, group in enumerate(groups):
+            s = collator.streams.index(group.stream)
+            for b in range(len(drawn[s])):
+                self._notify_of_validation(group, g, indices[b][s], *results[b])
+            group.net.history.record("valid_batch_count", len(drawn[s]))
+
+    def _notify_of_validation(
+        self, group: Group, g: int, index: Tensor, terms: GroupedTerms, correct: Tensor
+    ) -> None:
+        net, dataset, size = group.net, group.stream.dataset, len(index)
+        # Callbacks look at the targets; nobody looks at the rows once more.
+        batch = Batch(dataset.rows(index[:0]), dataset.y[index.to(dataset.device)])
+        own = JointTerms(
+            terms.losses[g],
+            terms.ensemble_losses[g],
+            terms.member_losses[g],
+            terms.natural[g, :, :size],
+            None,
+        )
+        net.notify("on_batch_begin", batch=batch, training=False)
+        net.history.record_batch("valid_loss", own.ensemble_loss.item())
+        net.history.record_batch("valid_batch_size", size)
+        net.notify(
+            "on_batch_end",
+            batch=batch,
+            training=False,
+            loss=own.ensemble_loss,
+            y_pred=net.family_.output(own.natural),
+            terms=own,
+            member_correct=correct[g, :, :size],
+        )
+
+    @staticmethod
+    def _ends_with(group: Group) -> bool:
+        """End the epoch of one ensemble; whether it was the last."""
+        net = group.net
+        # Schedulers expect that the optimizer has been at work.
+        net.optimizer_.step()
+        try:
+            with group.drawing():
+                net.notify("on_epoch_end", **group.stream.datasets)
+        except KeyboardInterrupt:
+            # How skorch stops a training early.
+            if not any(map(_is_out_of_patience, net.callbacks_)):
+                raise
+            return True
+        return len(net.history) >= net.epochs_
+
+    # -- who leaves ------------------------------------------------------------------
+
+    def _finish(self, over: Sequence[int]) -> None:
+        """Let these groups leave the program."""
+        groups = self.program.groups
+        for g in over:
+            net = groups[g].net
+            if groups[g].error is None:
+                net.notify("on_train_end", X=groups[g].stream.data)
+            net.is_training_ = False
+        left = [g for g in range(len(groups)) if g not in set(over)]
+        if left:
+            # All groups at the end of the same epoch have the same settings.
+            self.program.follow(groups[left[0]].net.optimizer_)
+        if over:
+            self._keep(left)
+
+    def _keep(self, left: Sequence[int]) -> None:
+        if self._figures:
+            columns = self._by_group(torch.stack(self._figures))
+            kept = [column[:, list(left)].flatten(1) for column in columns]
+            self._figures = list(torch.cat(kept, 1).unbind())
+        if left:
+            self.program.keep(left)
+        else:
+            self.program.groups = []
+        self._arrange()
+
+    def _forget_figures(self) -> None:
+        """Drop what no stream needs any more."""
+        first = min(
+            (self._start[stream] for stream in self.streams), default=len(self._figures)
+        )
+        del self._figures[:first]
+        self._start = {stream: self._start[stream] - first for stream in self.streams}
+
+
+def _is_out_of_patience(named: tuple[str, Any]) -> bool:
+    _, callback = named
+    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
+
+
+def _as_row(terms: GroupedTerms, correct: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Figures of one step: losses, ensemble losses, members' losses and accuracies."""
+    if len(set(sizes)) == 1:
+        accuracies = correct.sum(2) / sizes[0]
+    else:
+        n_rows = torch.tensor(sizes, device=correct.device)[:, None]
+        real = torch.arange(correct.shape[2], device=correct.device) < n_rows
+        accuracies = (correct & real[:, None]).sum(2) / n_rows
+    return torch.cat(
+        [
+            terms.losses,
+            terms.ensemble_losses,
+            terms.member_losses.flatten(),
+            accuracies.flatten().to(terms.losses),
+        ]
+    ).detach()

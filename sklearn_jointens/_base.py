@@ -238,12 +238,20 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         bags: np.ndarray | None,
     ) -> None:
         """Hand the weights back to the members, and set the fitted attributes."""
-        vectorized = net.vectorized_[0]
-        split_members(vectorized, into=plain_modules(members))
+        self._keep_net(net)
+        split_members(net.vectorized_[0], into=plain_modules(members))
         for member in members:
             member.module_.eval()
-        self.net_ = net
         self.estimators_ = members
+        self._score_members_after_training(net, X, y, bags)
+        of_the_fit = ("weight_", "valid_weight_", "weighted_", "scored_")
+        for name in (*of_the_fit, "step_", "records_"):
+            net.__dict__.pop(name, None)
+
+    def _keep_net(self, net: Any) -> None:
+        """Set what is fitted but the members."""
+        vectorized = net.vectorized_[0]
+        self.net_ = net
         self.history_ = net.history_
         self.vectorization_ = Vectorization(
             vectorized.method,
@@ -251,10 +259,6 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             vectorized.max_error,
             vectorized.options,
         )
-        self._score_members_after_training(net, X, y, bags)
-        of_the_fit = ("weight_", "valid_weight_", "weighted_", "scored_")
-        for name in (*of_the_fit, "step_", "records_"):
-            net.__dict__.pop(name, None)
 
     def _score_members_after_training(
         self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None

@@ -174,7 +174,12 @@ shape (n_samples, ...)
                 (X, y, sample_weight),
                 (*checked, sample_weight),
                 LamEvaluation(
-                    scorer, (X, y), of_score, self.error_score, self.return_train_score
+                    scorer,
+                    (X, y),
+                    of_score,
+                    self.error_score,
+                    self.return_train_score,
+                    is_accuracy=self.scoring in (None, "accuracy"),
                 ),
                 max_memory=self.max_memory,
                 n_jobs=self.n_jobs,

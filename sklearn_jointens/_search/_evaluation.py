@@ -37,6 +37,8 @@ class LamEvaluation:
     error_score : "raise" or float
     train_scores : bool
         Whether the training rows are scored too.
+    is_accuracy : bool
+        Whether that is what the scorer measures, which is quick to do for all members.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class LamEvaluation:
         params: dict[str, Any],
         error_score: Any,
         train_scores: bool,
+        is_accuracy: bool,
     ) -> None:
         self.scorer, self.data, self.params = scorer, data, params
         self.error_score, self.train_scores = error_score, train_scores
+        self.is_accuracy = is_accuracy
 
     def __call__(self, split: Any, fitted: Any) -> dict[str, Any]:
         """Scores, times and errors, as scikit-learn's searches note them."""
@@ -73,23 +77,33 @@ class LamEvaluation:
     def _scores(self, ensemble: Any, rows: np.ndarray) -> dict[str, float]:
         X, y = (_safe_indexing(part, rows) for part in self.data)
         params = {
-            name: _safe_indexing(value, rows)
-            if self._is_by_row(value)
-            else value
+            name: _safe_indexing(value, rows) if self._is_by_row(value) else value
             for name, value in self.params.items()
         }
         scores = _as_dict(self._score(ensemble, X, y, params))
         proba, diversity = _proba_and_diversity(ensemble, X)
-        if inspect.isroutine(self.scorer):
-            # It may look at anything in an estimator.
-            members = ensemble.estimators_
-        else:
-            members = [_Predicted(ensemble, each) for each in proba]
-        of_members = [_as_dict(self._score(member, X, y, params)) for member in members]
-        for metric in list(scores):
-            values = [each[metric] for each in of_members]
-            scores[member_metric(metric)] = float(np.mean(values))
+        for metric, score in self._member_scores(ensemble, proba, X, y, params).items():
+            scores[member_metric(metric)] = score
         return {**scores, DIVERSITY: diversity}
+
+    def _member_scores(
+        self, ensemble: Any, proba: np.ndarray, X: Any, y: Any, params: dict[str, Any]
+    ) -> dict[str, float]:
+        """Means over members, by metric."""
+        if self.is_accuracy:
+            correct = [ensemble._labels_of(each) == np.asarray(y) for each in proba]
+            weight = params.get("sample_weight")
+            return {
+                "score": float(np.average(np.mean(correct, axis=0), weights=weight))
+            }
+        # A function of the user's own may look at anything in an estimator.
+        members = (
+            ensemble.estimators_
+            if inspect.isroutine(self.scorer)
+            else [_Predicted(ensemble, each) for each in proba]
+        )
+        scores = [_as_dict(self._score(member, X, y, params)) for member in members]
+        return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
 
     def _is_by_row(self, value: Any) -> bool:
         is_sized = hasattr(value, "__len__") and not isinstance(value, str)

@@ -141,7 +141,7 @@ class LamGrid:
         one = next(iter(trials.values()))
         workshop = Workshop(self.ensemble, self.prototype, X, y, one.labels)
         with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
-            net = workshop.first(one, reseed).net
+            net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
             if refused is None:
                 for trial in trials.values():
@@ -167,35 +167,30 @@ class LamGrid:
         started = time.perf_counter()
         places = [(i, s) for s, lams in chunk for i in lams]
         self._say(f"Training {len(places)} ensembles as one program.")
+        groups = None
         with isolated_random_state(0, self.prototype.device) as reseed:
-            starts = {
-                (i, s): workshop.start(trials[s], self.lams[i], reseed)
-                for i, s in places
-            }
             nets = [
-                (trials[s].stream, [starts[i, s].net for i in lams])
+                (
+                    trials[s].stream,
+                    [workshop.net(trials[s], self.lams[i], reseed) for i in lams],
+                )
                 for s, lams in chunk
             ]
             try:
                 groups = train_groups(self.prototype, nets, self.verbose > 0)
             except Exception as error:
                 failure = f"a program failed ({type(error).__name__}: {error})"
-            else:
-                failure = None
-                for place, group in zip(places, groups, strict=True):
-                    if group.error is None:
-                        workshop.finish(starts[place], trials[place[1]])
-        if failure is not None:
-            del starts, nets
+        del nets
+        if groups is None:
             self._fit_one_by_one(places, failure)
             return
         self.n_programs += 1
         seconds = (time.perf_counter() - started) / len(places)
-        for place, group in zip(places, groups, strict=True):
-            # One at a time: what was kept of it is all that stays.
-            start = starts.pop(place)
-            ensemble = start.ensemble if group.error is None else None
-            self._keep(*place, Fitted(ensemble, group.error, seconds))
+        for (i, s), group in zip(places, groups, strict=True):
+            ensemble = None
+            if group.error is None:
+                ensemble = workshop.fitted(trials[s], group.net)
+            self._keep(i, s, Fitted(ensemble, group.error, seconds))
 
     def _fit_one_by_one(self, places: Sequence[tuple[int, int]], reason: str) -> None:
         """Fit the ensembles at these lams and splits each by itself."""

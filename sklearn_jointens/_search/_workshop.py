@@ -1,7 +1,7 @@
 """Ensembles that are trained at once, from their initial weights to the fitted end."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from sklearn_jointens._checks import (
     check_weight,
     check_weighted_classes,
 )
+from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._members import build_members, warn_if_identical
 from sklearn_jointens.training import copied_net, joint_net
 from sklearn_jointens.training.groups import Stream, bytes_of_group
@@ -86,20 +87,20 @@ class Trial:
         return torch.as_tensor(everywhere, device=device)
 
 
-class Start(NamedTuple):
-    """An ensemble with its initial weights.
+class EnsembleOfSplit(JointEnsembleClassifier):
+    """An ensemble that is fitted to a training set, scored, and forgotten.
 
-    Attributes
-    ----------
-    ensemble : JointEnsembleClassifier
-        Not fitted.
-    members : list of MemberNet
-    net : JointNet
+    Most scorers ask for predictions, which its net makes. Its members, and their
+    scores, are made when one asks for them.
     """
 
-    ensemble: Any
-    members: list[Any]
-    net: Any
+    _make_members: Callable[[], None]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("estimators_", "member_scores_") and "net_" in vars(self):
+            self._make_members()
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
 
 
 class Workshop:
@@ -121,11 +122,11 @@ class Workshop:
     ) -> None:
         self.ensemble, self.prototype = ensemble, prototype
         self.X, self.y, self.labels = X, y, labels
-        self._first: dict[int, Start] = {}
+        self._first: dict[int, tuple[list[Any], Any]] = {}
         self._dataset: Any = None
 
-    def first(self, trial: Trial, reseed: Callable[[int], None]) -> Start:
-        """The ensemble that others of this seed are copies of."""
+    def first_net(self, trial: Trial, reseed: Callable[[int], None]) -> Any:
+        """The net that others of this seed are copies of."""
         if trial.seed not in self._first:
             reseed(trial.training_seed)
             members = build_members(
@@ -136,8 +137,8 @@ class Workshop:
             net = self.ensemble._joint_net(
                 self.prototype, members, self.labels, example=self.X
             )
-            self._first[trial.seed] = Start(self.ensemble, members, net)
-        return self._first[trial.seed]
+            self._first[trial.seed] = members, net
+        return self._first[trial.seed][1]
 
     def dataset(self, net: Any) -> Any:
         """All rows, with the targets encoded."""
@@ -145,37 +146,41 @@ class Workshop:
             self._dataset = net.get_dataset(self.X, self.y)
         return self._dataset
 
-    def start(self, trial: Trial, lam: float, reseed: Callable[[int], None]) -> Start:
-        """A new ensemble for a trial, of the same initial weights for every lam."""
-        first = self.first(trial, reseed)
-        ensemble = clone(self.ensemble).set_params(lam=lam, random_state=trial.seed)
-        of_X = ("n_features_in_", "feature_names_in_", "_row_shape")
-        noted = {name: vars(self.ensemble).get(name) for name in of_X}
-        vars(ensemble).update({k: v for k, v in noted.items() if v is not None})
-        ensemble.classes_ = self.labels
-        if trial.bags is not None:
-            ensemble._seeds_of_bags = trial.member_seeds
-        module = first.net.plain_module
-        net = joint_net(
+    def net(self, trial: Trial, lam: float, reseed: Callable[[int], None]) -> Any:
+        """A net for a trial, of the same initial weights for every lam."""
+        first = self.first_net(trial, reseed)
+        module = first.plain_module
+        return joint_net(
             self.prototype,
             module.select(range(module.n_members)),
-            first.net.family_,
+            first.family_,
             lam,
             self.labels,
             self.ensemble.precision,
             verbose=0,
         )
-        return Start(ensemble, [copied_net(member) for member in first.members], net)
 
-    def finish(self, start: Start, trial: Trial) -> Any:
-        """The fitted ensemble, once its net is trained."""
+    def fitted(self, trial: Trial, net: Any) -> EnsembleOfSplit:
+        """The ensemble of a net that is trained."""
+        ensemble = EnsembleOfSplit(**self.ensemble.get_params(deep=False))
+        ensemble.set_params(lam=net.lam_, random_state=trial.seed)
+        of_X = ("n_features_in_", "feature_names_in_", "_row_shape")
+        noted = {name: vars(self.ensemble).get(name) for name in of_X}
+        vars(ensemble).update({k: v for k, v in noted.items() if v is not None})
+        ensemble.classes_ = self.labels
+        ensemble._keep_net(net)
+        ensemble._make_members = lambda: self._add_members(ensemble, trial)
+        return ensemble
+
+    def _add_members(self, ensemble: Any, trial: Trial) -> None:
+        first, _ = self._first[trial.seed]
+        members = [copied_net(member) for member in first]
         X = self.X if trial.bags is None else self.X[trial.rows]
-        start.ensemble._keep(start.net, start.members, X, trial.y, trial.bags)
-        return start.ensemble
+        ensemble._keep(ensemble.net_, members, X, trial.y, trial.bags)
 
     def bytes_of_ensemble(self, trial: Trial) -> int:
         """Memory that one more ensemble takes in a program."""
-        net = self._first[trial.seed].net
+        _, net = self._first[trial.seed]
         dataset = self.dataset(net)
         rows = dataset.rows(torch.arange(min(8, len(dataset))))
         sizes = trial.stream.iterator_train.batch_size, len(trial.rows)

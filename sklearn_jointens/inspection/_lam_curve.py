@@ -74,6 +74,7 @@ class LamCurveDisplay:
 
     See Also
     --------
+    sklearn_jointens.JointEnsembleClassifierCV : Finds the scores of all lams.
     sklearn.model_selection.ValidationCurveDisplay : Scores against any parameter.
 
     Examples
@@ -316,7 +317,7 @@ class LamCurveDisplay:
     def _name_axes(self, score_label: str) -> None:
         for name, axes in self.axes_.items():
             # Of panels that share their x axis, the lowest names it.
-            if axes.xaxis.get_tick_params().get("labelbottom", True):
+            if axes.get_xticklabels():
                 axes.set_xlabel("lam (0: independent, 1: end-to-end)")
             if name == "diversity":
                 colour = self.lines_[name].get_color()

@@ -8,6 +8,8 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_jointens._search import JointEnsembleClassifierCV
+
 _READER = "LamCurveDisplay.from_estimator"
 
 
@@ -58,7 +60,7 @@ def _lams_of(search: Any) -> tuple[np.ndarray, float | None]:
         lams = np.array([params[name] for params in search.cv_results_["params"]])
         # Without `refit`, a search with several metrics has no best.
         return lams, getattr(search, "best_params_", {}).get(name)
-    if hasattr(search, "lams"):
+    if isinstance(search, JointEnsembleClassifierCV):
         check_is_fitted(search, "cv_results_")
         return search.lams_, getattr(search, "lam_", None)
     raise TypeError(

@@ -143,7 +143,6 @@ class _GroupedLoss(torch.autograd.Function):
         # The largest natural parameter less the target's own.
         first = None if target.index is None else bulk == 0
         ctx.mark_non_differentiable(losses, ensemble_losses, member_losses, ensemble)
-        ctx.set_materialize_grads(False)
         return losses.sum(), losses, ensemble_losses, member_losses, ensemble, first
 
     @staticmethod

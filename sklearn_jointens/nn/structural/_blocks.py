@@ -135,10 +135,7 @@ class BlockRun:
         return joined
 
     def _members_of(self, step: Step, part: int, n_parts: int) -> dict[int, Any]:
-        """What the step needs for one of equal parts of the members, on its own rows.
-
-        Hidden tensors are views: the step may write to them.
-        """
+        """What the step needs for one of equal parts of the members, on their rows."""
         size = self._n_members // n_parts
         first = part * size
         in_block = self._n_members // len(self._n_rows)

@@ -6,15 +6,12 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from scipy import stats
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
-from sklearn.model_selection import GridSearchCV, check_cv
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
-    process_routing,
 )
 
 from sklearn_jointens._base import all_or_nothing
@@ -26,33 +23,157 @@ from sklearn_jointens._compat import (
     _check_sample_weight,
     _fit_context,
     _routing_enabled,
-    _warn_or_raise_about_fit_failures,
 )
 from sklearn_jointens._mlp import DefaultMemberMixin
-from sklearn_jointens._search._evaluation import (
-    LamEvaluation,
-    fill_in_failures,
-    metrics_in,
-    takes_weight,
+from sklearn_jointens._search._choice import (
+    best_index,
+    check_lams,
+    check_refit,
+    cv_results,
+    routed,
+    splits_of,
 )
-from sklearn_jointens._search._grid import LamGrid, Split
+from sklearn_jointens._search._evaluation import LamEvaluation
+from sklearn_jointens._search._grid import LamGrid
 from sklearn_jointens._search._refitted import RefittedEnsembleMixin
+from sklearn_jointens._search._workshop import copy_noted
 
 _OF_THE_ENSEMBLE = (
-    "estimator",
-    "n_estimators",
-    "bootstrap",
-    "class_weight",
-    "device",
-    "precision",
+    *("estimator", "n_estimators", "bootstrap"),
+    *("class_weight", "device", "precision"),
 )
-_OF_X = ("n_features_in_", "feature_names_in_", "_row_shape")
 
 
 class JointEnsembleClassifierCV(
     RefittedEnsembleMixin, ClassifierMixin, DefaultMemberMixin, BaseEstimator
 ):
-    """Doc."""
+    """A joint ensemble whose `lam` is chosen by cross-validation, in one program.
+
+    The ensembles of every lam on every fold are trained together: members of all of
+    them take their steps at once, those of one fold on the same batches, and those of
+    one fold start from the same weights for every lam. The results are those of
+    ``GridSearchCV(JointEnsembleClassifier(random_state=s), {"lam": lams})`` over the
+    same folds, several times sooner. Early stopping, with the best epoch restored, is
+    each ensemble's own; an ensemble that has stopped costs nothing more.
+
+    What cannot be trained together with the same results is trained one by one: members
+    that are not run structurally (see `vectorization_`), or are compiled; optimizers
+    that mix the entries of a tensor; callbacks other than skorch's own that look at an
+    epoch as a whole; data sets, iterators and nets of your own. `batching_` says how it
+    was done, and why.
+
+    Parameters
+    ----------
+    estimator : skorch NeuralNetClassifier or NeuralNetBinaryClassifier, default=None
+        The members' prototype, as in :class:`JointEnsembleClassifier`.
+    n_estimators : int, default=10
+        Number of members of each ensemble.
+    lams : sequence of float in [0, 1], default=(0, 0.5, 0.9, 0.99, 1)
+        The candidates, each once.
+    cv : int, splitter or iterable of (train, test), default=5
+        The folds: a number of stratified ones, a splitter of scikit-learn, or rows.
+    scoring : str, callable, list, tuple, set, dict or None, default=None
+        As in :class:`~sklearn.model_selection.GridSearchCV`; ``None`` is accuracy.
+    n_repeats : int, default=1
+        How often each lam is trained on each fold, from other initial weights and in
+        another order of batches. All repeats count as splits. More of them tell the
+        effect of lam from that of the seed.
+    refit : bool, str or callable, default=True
+        Whether to train an ensemble of the chosen lam on all data. Of several metrics,
+        the name of the one to choose by. A callable is given `cv_results_` and returns
+        the index of the chosen lam.
+    selection : {"best", "one_standard_error"}, default="best"
+        ``"best"`` chooses the lam of the highest mean score, the first of several;
+        ``"one_standard_error"`` the smallest lam whose mean score is within one
+        standard error (over the splits) of the highest: smaller is more robust, its
+        members are of more use alone.
+    bootstrap, class_weight, device, precision
+        As in :class:`JointEnsembleClassifier`.
+    max_memory : float or None, default=None
+        Bytes that ensembles may take while they are trained together, beside the data.
+        As many as fit are one program, and the programs follow each other. ``None`` is
+        a quarter of the memory that is free, on the device that trains. A single
+        ensemble is trained in any case.
+    n_jobs : int or None, default=None
+        Processes, for ensembles that are trained one by one.
+    error_score : "raise" or float, default=nan
+        Score of an ensemble that could not be trained, as in ``GridSearchCV``.
+    return_train_score : bool, default=False
+        Whether `cv_results_` holds scores on the training rows too.
+    random_state : int, RandomState instance or None, default=None
+        Of the ensembles; the first repeat and the final ensemble use an int as it is.
+        The same for every lam. Shuffling of folds is the splitter's own.
+    verbose : int, default=0
+        1 says how the ensembles are trained, and shows a progress bar on long
+        searches; 2 also a line an epoch of the final fit.
+
+    Attributes
+    ----------
+    lam_ : float
+        The chosen one. Like the other ``best_...``, it is not there where several
+        metrics are scored and ``refit=False``.
+    lams_ : ndarray of shape (n_lams,)
+        The candidates.
+    best_score_ : float
+        Mean score of the chosen lam. Not there when `refit` is a callable and chooses
+        by several metrics.
+    best_index_ : int
+        Where the chosen lam stands in `lams_`.
+    best_params_ : dict
+        ``{"lam": lam_}``.
+    cv_results_ : dict of ndarrays
+        The keys of ``GridSearchCV.cv_results_``, a row a lam. There are two further
+        metrics: ``member_score`` (``member_<name>`` of several metrics) is the mean of
+        the members' own scores, and ``diversity`` is what the ensemble gains over its
+        mean member in log-likelihood, in nats (eq. 5 of [1]_). A fit's time is an equal
+        share of its program's.
+    best_estimator_ : JointEnsembleClassifier
+        Of the chosen lam, trained on all data; only with `refit`, like what follows.
+    refit_time_ : float
+        Seconds that it took.
+    estimators_, member_scores_, history_, net_, vectorization_
+        Of `best_estimator_`.
+    classes_ : ndarray of shape (n_classes,)
+        The labels.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, when X has names that are all strings.
+    n_splits_ : int
+        Folds times repeats; those of a repeat follow each other.
+    scorer_ : callable
+        What `score` uses.
+    multimetric_ : bool
+        Whether there are several metrics.
+    batching_ : Batching
+        How the ensembles were trained (``method`` is "program" or "one by one"), why,
+        and as how many programs.
+
+    See Also
+    --------
+    JointEnsembleClassifier : An ensemble of a given lam.
+    sklearn_jointens.inspection.LamCurveDisplay : A picture of the search.
+    sklearn.model_selection.GridSearchCV : A search over other parameters too.
+
+    References
+    ----------
+    .. [1] A. Webb, C. Reynolds, W. Chen, H. Reeve, D. Iliescu, M. Lujan, G. Brown. "To
+       Ensemble or Not Ensemble: When does End-To-End Training Fail?", ECML PKDD 2020.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_jointens import JointEnsembleClassifierCV, mlp_classifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> member = mlp_classifier(hidden_layer_sizes=(4,), max_epochs=10)
+    >>> search = JointEnsembleClassifierCV(
+    ...     member, lams=[0, 0.5, 0.99], cv=3, random_state=0
+    ... ).fit(X, y)
+    >>> search.lam_ in (0, 0.5, 0.99), search.predict(X[:2]).shape
+    (True, (2,))
+    >>> search.batching_.method, search.cv_results_["mean_test_score"].shape
+    ('program', (3,))
+    """
 
     _parameter_constraints: dict = {
         **{
@@ -146,8 +267,9 @@ shape (n_samples, ...)
             A parameter, X or y is not valid, or the member cannot take them; nothing
             has been trained then. Or no ensemble could be trained at all.
         """
-        lams = self._check_lams()
-        self._check_refit()
+        lams = check_lams(self)
+        if isinstance(self.scoring, list | tuple | set | dict):
+            check_refit(self, list(self.scoring))
         ensemble = self._ensemble()
         ensemble._resolve_prototype()
         scorer = self._scorer()
@@ -163,10 +285,9 @@ shape (n_samples, ...)
                     dtype=np.float64,
                     ensure_non_negative=True,
                 )
-            of_split, of_score = self._route(scorer, sample_weight, params)
-            splits = self._splits(X, y, of_split)
-            of_X = {name: vars(self).get(name) for name in _OF_X}
-            vars(ensemble).update({k: v for k, v in of_X.items() if v is not None})
+            of_split, of_score = routed(self, scorer, sample_weight, params)
+            splits = splits_of(self, X, y, of_split)
+            copy_noted(self, ensemble)
             grid = LamGrid(
                 ensemble,
                 lams.tolist(),
@@ -188,42 +309,15 @@ shape (n_samples, ...)
             noted = [one for of_lam in grid.run() for one in of_lam]
             self.batching_ = grid.batching
             self.lams_, self.n_splits_ = lams, len(splits)
-            self._set_results(ensemble, noted)
+            self.cv_results_, metrics = cv_results(self, ensemble, noted)
+            self.multimetric_ = metrics != ["score"]
+            if self.multimetric_:
+                check_refit(self, metrics)
             self.scorer_ = scorer
+            self._choose()
             if self.refit:
                 self._refit(ensemble, splits[0].seed, X, y, sample_weight)
         return self
-
-    def _check_lams(self) -> np.ndarray:
-        name = f"The 'lams' parameter of {type(self).__name__}"
-        try:
-            lams = np.asarray(self.lams, dtype=float)
-        except (TypeError, ValueError):
-            lams = np.empty((0, 0))
-        if lams.ndim != 1 or not len(lams) or not ((lams >= 0) & (lams <= 1)).all():
-            raise ValueError(
-                f"{name} must be a sequence of at least one float in the range "
-                f"[0.0, 1.0]. Got {self.lams!r} instead."
-            )
-        if len(np.unique(lams)) < len(lams):
-            raise ValueError(
-                f"{name} must hold no value twice. Got {self.lams!r} instead."
-            )
-        return lams
-
-    def _check_refit(self, metrics: Any = None) -> None:
-        """Raise unless it is clear by which of several metrics to choose."""
-        if metrics is None:
-            if not isinstance(self.scoring, list | tuple | set | dict):
-                return
-            metrics = list(self.scoring)
-        named = isinstance(self.refit, str) and self.refit in metrics
-        if self.refit is not False and not named and not callable(self.refit):
-            raise ValueError(
-                f"The 'refit' parameter of {type(self).__name__} must be one of the "
-                f"metrics {sorted(metrics)}, a callable or False when 'scoring' holds "
-                f"several. Got {self.refit!r} instead."
-            )
 
     def _ensemble(self) -> JointEnsembleClassifier:
         """The ensemble that is searched over, without a lam."""
@@ -242,90 +336,17 @@ shape (n_samples, ...)
             raise_exc=self.error_score == "raise",
         )
 
-    def _route(
-        self, scorer: Callable, sample_weight: Any, params: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the splitter and the scorer are given."""
-        if _routing_enabled():
-            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
-            return routed.splitter.split, routed.scorer.score
-        unknown = sorted(set(params) - {"groups"})
-        if unknown:
-            raise TypeError(
-                f"{type(self).__name__}.fit takes further parameters than 'groups' "
-                f"with metadata routing only. Got {unknown} instead."
-            )
-        weighted = sample_weight is not None and takes_weight(scorer)
-        return params, {"sample_weight": sample_weight} if weighted else {}
-
-    def _splits(self, X: Any, y: Any, params: dict[str, Any]) -> list[Split]:
-        cv = check_cv(self.cv, y, classifier=True)
-        folds = list(cv.split(X, y, **params))
-        if not folds:
-            raise ValueError(
-                f"The 'cv' parameter of {type(self).__name__} must give at least one "
-                "split. Got none instead."
-            )
-        random_state = self.random_state
-        if random_state is None:
-            random_state = np.random.SeedSequence().generate_state(1)[0] >> 1
-        if isinstance(random_state, np.random.RandomState):
-            random_state = random_state.randint(np.iinfo(np.int32).max)
-        more = check_random_state(int(random_state)).randint(
-            np.iinfo(np.int32).max, size=self.n_repeats - 1
-        )
-        return [
-            Split(np.asarray(train), np.asarray(test), int(seed))
-            for seed in (random_state, *more)
-            for train, test in folds
-        ]
-
-    def _set_results(self, ensemble: Any, noted: list[dict[str, Any]]) -> None:
-        _warn_or_raise_about_fit_failures(noted, self.error_score)
-        fill_in_failures(noted, self.error_score)
-        metrics = metrics_in(noted)
-        self.multimetric_ = metrics != ["score"]
-        if self.multimetric_:
-            self._check_refit(metrics)
-        # What scikit-learn's search makes of such notes, so that every key is there.
-        search = GridSearchCV(
-            ensemble,
-            {"lam": self.lams_.tolist()},
-            scoring=self.scoring,
-            return_train_score=self.return_train_score,
-        )
-        candidates = [{"lam": lam} for lam in self.lams_.tolist()]
-        self.cv_results_ = search._format_results(candidates, self.n_splits_, noted)
+    def _choose(self) -> None:
+        """Set what is known of the chosen lam."""
         if self.multimetric_ and not self.refit:
             return
         metric = self.refit if self.multimetric_ else "score"
-        self.best_index_ = self._best_index(metric)
+        self.best_index_ = best_index(self, metric)
         self.lam_ = float(self.lams_[self.best_index_])
         self.best_params_ = {"lam": self.lam_}
         if isinstance(metric, str):
             means = self.cv_results_[f"mean_test_{metric}"]
             self.best_score_ = float(means[self.best_index_])
-
-    def _best_index(self, metric: Any) -> int:
-        results = self.cv_results_
-        if callable(self.refit):
-            index = self.refit(results)
-            if not isinstance(index, Integral) or not 0 <= index < len(self.lams_):
-                raise ValueError(
-                    f"The 'refit' parameter of {type(self).__name__} must return an "
-                    f"index of 'lams', 0 to {len(self.lams_) - 1}, when it is a "
-                    f"callable. Got {index!r} instead."
-                )
-            return int(index)
-        best = int(results[f"rank_test_{metric}"].argmin())
-        if self.selection == "best" or self.n_splits_ < 2:
-            return best
-        means = results[f"mean_test_{metric}"]
-        scores = [
-            results[f"split{i}_test_{metric}"][best] for i in range(self.n_splits_)
-        ]
-        near = np.flatnonzero(means >= means[best] - stats.sem(scores))
-        return int(near[self.lams_[near].argmin()]) if len(near) else best
 
     def _refit(self, ensemble: Any, seed: int, X: Any, y: Any, weight: Any) -> None:
         started = time.perf_counter()

@@ -20,6 +20,13 @@ from sklearn_jointens.training import copied_net, joint_net
 from sklearn_jointens.training.groups import Stream, bytes_of_group
 
 
+def copy_noted(source: Any, target: Any) -> None:
+    """Copy what an estimator notes of X in `fit`."""
+    for name in ("n_features_in_", "feature_names_in_", "_row_shape"):
+        if name in vars(source):
+            setattr(target, name, getattr(source, name))
+
+
 class Trial:
     """A training set, and what ensembles that are fitted to it have in common.
 
@@ -164,9 +171,7 @@ class Workshop:
         """The ensemble of a net that is trained."""
         ensemble = EnsembleOfSplit(**self.ensemble.get_params(deep=False))
         ensemble.set_params(lam=net.lam_, random_state=trial.seed)
-        of_X = ("n_features_in_", "feature_names_in_", "_row_shape")
-        noted = {name: vars(self.ensemble).get(name) for name in of_X}
-        vars(ensemble).update({k: v for k, v in noted.items() if v is not None})
+        copy_noted(self.ensemble, ensemble)
         ensemble.classes_ = self.labels
         ensemble._keep_net(net)
         ensemble._make_members = lambda: self._add_members(ensemble, trial)

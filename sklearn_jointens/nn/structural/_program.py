@@ -33,7 +33,7 @@ class Step:
     def call(self, values: dict[int, Any]) -> Any:
         """Call the function on values by slot."""
         return self.function(
-            *fetch(self.args, values),
+            *[fetch(arg, values) for arg in self.args],
             **{name: fetch(arg, values) for name, arg in self.kwargs.items()},
         )
 

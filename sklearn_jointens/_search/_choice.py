@@ -1,0 +1,167 @@
+"""What a search over lam is asked for, what comes of it, and which lam it chooses."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from scipy import stats
+from sklearn.model_selection import GridSearchCV, check_cv
+from sklearn.utils import check_random_state
+from sklearn.utils.metadata_routing import process_routing
+
+from sklearn_jointens._compat import _routing_enabled, _warn_or_raise_about_fit_failures
+from sklearn_jointens._search._evaluation import (
+    fill_in_failures,
+    metrics_in,
+    takes_weight,
+)
+from sklearn_jointens._search._grid import Split
+
+_MAX_SEED = np.iinfo(np.int32).max
+
+
+def check_lams(search: Any) -> np.ndarray:
+    """The candidates, float of shape (n_lams,)."""
+    name = f"The 'lams' parameter of {type(search).__name__}"
+    try:
+        lams = np.asarray(search.lams, dtype=float)
+    except (TypeError, ValueError):
+        lams = np.empty((0, 0))
+    if lams.ndim != 1 or not len(lams) or not ((lams >= 0) & (lams <= 1)).all():
+        raise ValueError(
+            f"{name} must be a sequence of at least one float in the range [0.0, 1.0]. "
+            f"Got {search.lams!r} instead."
+        )
+    if len(np.unique(lams)) < len(lams):
+        raise ValueError(
+            f"{name} must hold no value twice. Got {search.lams!r} instead."
+        )
+    return lams
+
+
+def check_refit(search: Any, metrics: list[str]) -> None:
+    """Raise unless it is clear by which of several metrics to choose."""
+    refit = search.refit
+    is_named = isinstance(refit, str) and refit in metrics
+    if refit is not False and not is_named and not callable(refit):
+        raise ValueError(
+            f"The 'refit' parameter of {type(search).__name__} must be one of the "
+            f"metrics {sorted(metrics)}, a callable or False when 'scoring' holds "
+            f"several. Got {refit!r} instead."
+        )
+
+
+def routed(
+    search: Any, scorer: Any, sample_weight: Any, params: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of the arguments of `fit` the splitter and the scorer are given."""
+    if _routing_enabled():
+        given = process_routing(search, "fit", sample_weight=sample_weight, **params)
+        return given.splitter.split, given.scorer.score
+    unknown = sorted(set(params) - {"groups"})
+    if unknown:
+        raise TypeError(
+            f"{type(search).__name__}.fit takes further parameters than 'groups' with "
+            f"metadata routing only. Got {unknown} instead."
+        )
+    is_used = sample_weight is not None and takes_weight(scorer)
+    return params, {"sample_weight": sample_weight} if is_used else {}
+
+
+def splits_of(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split]:
+    """Folds of all repeats, each repeat with a seed of its own.
+
+    Parameters
+    ----------
+    search : JointEnsembleClassifierCV
+    X, y : array-like of n_samples rows
+    params : dict
+        Further arguments of the splitter.
+
+    Returns
+    -------
+    list of Split
+        Repeat by repeat.
+    """
+    folds = list(check_cv(search.cv, y, classifier=True).split(X, y, **params))
+    if not folds:
+        raise ValueError(
+            f"The 'cv' parameter of {type(search).__name__} must give at least one "
+            "split. Got none instead."
+        )
+    seed = search.random_state
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0]) % _MAX_SEED
+    elif isinstance(seed, np.random.RandomState):
+        seed = seed.randint(_MAX_SEED)
+    more = check_random_state(seed).randint(_MAX_SEED, size=search.n_repeats - 1)
+    return [
+        Split(np.asarray(train), np.asarray(test), int(seed_of_repeat))
+        for seed_of_repeat in (seed, *more)
+        for train, test in folds
+    ]
+
+
+def cv_results(
+    search: Any, ensemble: Any, noted: list[dict[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Results with every key that scikit-learn's searches have.
+
+    Parameters
+    ----------
+    search : JointEnsembleClassifierCV
+    ensemble : JointEnsembleClassifier
+    noted : list of dict
+        Of all splits of a lam, lam by lam, as `LamEvaluation` notes them.
+
+    Returns
+    -------
+    results : dict
+    metrics : list of str
+        Those that were asked for.
+    """
+    _warn_or_raise_about_fit_failures(noted, search.error_score)
+    fill_in_failures(noted, search.error_score)
+    lams = search.lams_.tolist()
+    maker = GridSearchCV(
+        ensemble,
+        {"lam": lams},
+        scoring=search.scoring,
+        return_train_score=search.return_train_score,
+    )
+    candidates = [{"lam": lam} for lam in lams]
+    results = maker._format_results(candidates, search.n_splits_, noted)
+    return results, metrics_in(noted)
+
+
+def best_index(search: Any, metric: Any) -> int:
+    """Where the chosen lam stands.
+
+    Parameters
+    ----------
+    search : JointEnsembleClassifierCV
+        With its results.
+    metric : str or callable
+        What to choose by, unless `refit` is a callable.
+
+    Returns
+    -------
+    int
+    """
+    results, lams = search.cv_results_, search.lams_
+    if callable(search.refit):
+        index = search.refit(results)
+        if not isinstance(index, Integral) or not 0 <= index < len(lams):
+            raise ValueError(
+                f"The 'refit' parameter of {type(search).__name__} must return an "
+                f"index of 'lams', 0 to {len(lams) - 1}, when it is a callable. "
+                f"Got {index!r} instead."
+            )
+        return int(index)
+    best = int(results[f"rank_test_{metric}"].argmin())
+    if search.selection == "best" or search.n_splits_ < 2:
+        return best
+    means = results[f"mean_test_{metric}"]
+    scores = [results[f"split{i}_test_{metric}"][best] for i in range(search.n_splits_)]
+    near = np.flatnonzero(means >= means[best] - stats.sem(scores))
+    return int(near[lams[near].argmin()]) if len(near) else best

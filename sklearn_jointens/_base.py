@@ -57,9 +57,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
 
     # -- what is checked before any work ---------------------------------------------
 
-    def _resolve_prototype(self) -> Any:
+    def _resolve_prototype(self, owner: str | None = None) -> Any:
         prototype = mlp_classifier() if self.estimator is None else self.estimator
-        owner = type(self).__name__
+        owner = type(self).__name__ if owner is None else owner
         check_prototype(prototype, owner)
         device = prototype.device if self.device is None else self.device
         prototype = unfitted_net(prototype)

@@ -2,29 +2,45 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.datasets import load_iris
+from skorch.dataset import ValidSplit
+from torch.utils.flop_counter import FlopCounterMode
 
 from examples.benchmarks import __main__ as command
-from examples.benchmarks import plot_scaling, scaling
+from examples.benchmarks import plot_scaling, scaling, search
 from examples.benchmarks._measure import Figure, figure, interleave
-from examples.benchmarks._peak import AVAILABLE, peak_megabytes
+from examples.benchmarks._peak import AVAILABLE, in_own_process, peak_megabytes
 from examples.benchmarks._report import machine, read_json, write_json, write_tables
 from examples.benchmarks._setting import Setting, synthetic
 from examples.benchmarks._steps import joint_step, loop_step, time_steps
 from examples.benchmarks.training import overhead
+from sklearn_jointens import mlp_classifier
 from sklearn_jointens.nn import split_members
 from sklearn_jointens.training import JointNet
 
+aten = torch.ops.aten
 needs_linux = pytest.mark.skipif(not AVAILABLE, reason="reads what Linux keeps")
 
 
 @pytest.fixture
 def setting():
     return Setting(synthetic(600, n_features=12, n_classes=3), n_members=4, hidden=5)
+
+
+@pytest.fixture
+def grid():
+    X, y = load_iris(return_X_y=True)
+    # Folds of 75 rows: three full batches.
+    member = mlp_classifier((5,), max_epochs=2, batch_size=25, device="cpu")
+    return search.Grid(
+        "2x5", X, y, member, lams=(0.0, 0.5, 1.0), n_folds=2, n_members=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +123,65 @@ def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():
     assert JointNet.fit_loop is fit_loop
 
 
+def test_searches_that_are_compared_train_the_same_ensembles(grid):
+    ratio, apart, of_products = search.compared("search", grid, 1, 1, {1: ">= 5"})
+
+    assert ratio.target == ">= 5"
+    assert ratio.median > 0
+    assert apart.median == 0
+    assert of_products.median > 1
+
+
+def test_searches_that_do_not_find_the_same_are_found_out(grid, monkeypatch):
+    others = replace(grid, lams=(0.5, 1.0, 0.0), n_members=1).one_by_one(1)
+    monkeypatch.setattr(search.Grid, "one_by_one", lambda *_: others)
+
+    _, apart, _ = search.compared("search", grid, 1, 1, {})
+
+    assert apart.median > 0
+
+
+def test_products_are_not_timed_where_the_number_of_steps_is_not_known(grid):
+    grid.member.set_params(train_split=ValidSplit(5, stratified=True))
+
+    figures = list(search.compared("search_stopping", grid, 1, 1, {}))
+
+    assert [f.unit for f in figures] == ["x", "points"]
+
+
+def test_products_are_those_of_the_program(grid):
+    def products(task):
+        with FlopCounterMode(display=False) as counter:
+            task()
+        counts = counter.get_flop_counts()["Global"]
+        # `mm`, which is left out, averages the figures of an epoch.
+        return sum(counts.get(op, 0) for op in (aten.bmm, aten.baddbmm))
+
+    found = []
+    for epochs in (1, 2):
+        grid.member.set_params(max_epochs=epochs)
+        fit = products(lambda: grid.as_one_program().fit(grid.X, grid.y))
+        found.append((fit, products(search.products(grid))))
+
+    of_an_epoch = np.diff(found, axis=0)[0]
+    assert of_an_epoch[0] == of_an_epoch[1] > 0
+
+
+@needs_linux
+def test_memory_of_a_search_is_a_share_of_what_it_may_take(grid):
+    grid.member.set_params(module__hidden_layer_sizes=(10_000,), max_epochs=1)
+    n_weights = 10_000 * (4 + 1) + 3 * (10_000 + 1)
+    of_all = 3 * 2 * 2 * n_weights * grid.X.itemsize
+    budget = 100 * of_all
+
+    share, n_programs = in_own_process(search.searching, grid, budget)
+
+    # Weights, gradients, and the two averages that Adam keeps.
+    assert 4 * of_all < share * budget < budget
+    assert n_programs == 1
+    assert search.searching(grid, 1.0)[1] == 3 * 2
+
+
 def test_figures_come_back_from_json(tmp_path):
     figures = [figure("step", "4x5", "a / b", [1.0, 2.0, 4.0], target="<= 2")]
     described = {**machine("cpu"), "rounds": 3}
@@ -148,6 +223,12 @@ def test_the_command_keeps_the_questions_that_are_not_asked(tmp_path, monkeypatc
     assert with_target.count("\n| step ") == 0
     assert with_target.count("\n| exactness ") == 2
     assert others.count("\n| step ") == 5
+
+
+def test_there_is_something_to_measure_for_every_question():
+    options = command.parse_options([*command.QUESTIONS, "--config", "2x3"])
+
+    assert {question for question, _ in command.jobs(options)} == {*command.QUESTIONS}
 
 
 def test_an_unknown_question_is_refused(capsys):

@@ -20,7 +20,11 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
+from sklearn_jointens import (
+    JointEnsembleClassifier,
+    JointEnsembleClassifierCV,
+    mlp_classifier,
+)
 
 frames = pytest.mark.parametrize(
     "frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"]
@@ -80,7 +84,9 @@ def scikit_learn_checks():
         for name, member in members.items()
         for lam in (0, 0.5, 1)
     }
-    for name, clf in ensembles.items():
+    small = mlp_classifier((16,), lr=0.03, max_epochs=8)
+    search = JointEnsembleClassifierCV(small, n_estimators=2, lams=(0, 1), cv=2)
+    for name, clf in {**ensembles, "search": search}.items():
         for estimator, check in estimator_checks_generator(clf):
             yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}")
 

@@ -7,21 +7,29 @@
     python -m examples.benchmarks --data fashion_mnist.npz --out docs/images
     python -m examples.benchmarks --device cuda --out docs/images
 
-========= ==========================================================================
-step      training step of all members / of one wide network, a loop over members, vmap
-networks  the same of convolutional, recurrent and attention members / a loop over them
-fit       whole JointEnsembleClassifier.fit / bare loop over the same module
-overhead  share of a small fit that is not training
-rivals    fit of BaggingClassifier and of torchensemble's classifiers / joint fit
-predict   predict_proba of many rows and of one: a loop and BaggingClassifier / joint
-million   predict_proba of a million rows: a loop over members / joint
-memory    peak memory of fit, score_members and predict_proba, and on sparse matrices
-          and memory maps
-exactness deviation from a plain loop over members
-mission   GridSearchCV over lam against BaggingClassifier(MLPClassifier), on digits
-densenets training step of the paper's DenseNet ensembles; unless asked for, on CUDA
-          only
-========= ==========================================================================
+=============== ====================================================================
+step            training step of all members / of one wide network, a loop over members,
+                vmap
+networks        the same of convolutional, recurrent and attention members / a loop over
+                them
+fit             whole JointEnsembleClassifier.fit / bare loop over the same module
+overhead        share of a small fit that is not training
+rivals          fit of BaggingClassifier and of torchensemble's classifiers / joint fit
+predict         predict_proba of many rows and of one: a loop and BaggingClassifier /
+                joint
+million         predict_proba of a million rows: a loop over members / joint
+memory          peak memory of fit, score_members and predict_proba, and on sparse
+                matrices and memory maps
+exactness       deviation from a plain loop over members
+mission         GridSearchCV over lam against BaggingClassifier(MLPClassifier), on
+                digits
+search          GridSearchCV over lam / JointEnsembleClassifierCV, on digits
+search_stopping the same with early stopping
+search_table    the same on a table of 50,000 rows
+search_memory   peak memory of JointEnsembleClassifierCV / its max_memory
+densenets       training step of the paper's DenseNet ensembles; unless asked for, on
+                CUDA only
+=============== ====================================================================
 
 Only ratios are reported where there is something to divide by, from runs in turns
 within one process: the median and the quartiles over the rounds. Scaling curves have a
@@ -57,11 +65,17 @@ from examples.benchmarks.mission import mission
 from examples.benchmarks.networks import densenets, networks
 from examples.benchmarks.prediction import million, predict
 from examples.benchmarks.rivals import rivals
+from examples.benchmarks.search import (
+    search,
+    search_memory,
+    search_stopping,
+    search_table,
+)
 from examples.benchmarks.training import fit, overhead, step
 
 QUESTIONS = (
     "step networks fit overhead rivals predict million memory exactness mission "
-    "densenets"
+    "search search_stopping search_table search_memory densenets"
 ).split()
 # What a GPU changes; the others say the same there, or measure the CPU's memory.
 ON_CUDA = "step networks fit overhead predict exactness densenets".split()
@@ -92,6 +106,10 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         "million": [partial(million, setting)],
         "memory": [partial(kept_as_they_are, device)],
         "mission": [partial(mission, n_jobs, rounds)],
+        "search": [partial(search, n_jobs, rounds, device)],
+        "search_stopping": [partial(search_stopping, n_jobs, rounds, device)],
+        "search_table": [partial(search_table, n_jobs, rounds, device)],
+        "search_memory": [partial(search_memory, rounds)],
         "densenets": [partial(densenets, rounds, device)],
     }
     for question in options.questions:

@@ -1,5 +1,6 @@
 """What a search over lam is asked for, what comes of it, and which lam it chooses."""
 
+import warnings
 from numbers import Integral
 from typing import Any
 
@@ -9,10 +10,15 @@ from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
 
-from sklearn_jointens._compat import _routing_enabled, _warn_or_raise_about_fit_failures
+from sklearn_jointens._compat import (
+    _routing_enabled,
+    _safe_indexing,
+    _warn_or_raise_about_fit_failures,
+)
 from sklearn_jointens._search._evaluation import (
     fill_in_failures,
     metrics_in,
+    only,
     takes_weight,
 )
 from sklearn_jointens._search._grid import Split
@@ -24,10 +30,11 @@ def check_lams(search: Any) -> np.ndarray:
     """The candidates, float of shape (n_lams,)."""
     name = f"The 'lams' parameter of {type(search).__name__}"
     try:
-        lams = np.asarray(search.lams, dtype=float)
-    except (TypeError, ValueError):
+        lams = np.asarray(search.lams)
+    except ValueError:  # of sequences of different lengths
         lams = np.empty((0, 0))
-    if lams.ndim != 1 or not len(lams) or not ((lams >= 0) & (lams <= 1)).all():
+    are_numbers = lams.ndim == 1 and lams.dtype.kind in "biuf" and len(lams) > 0
+    if not are_numbers or not ((lams >= 0) & (lams <= 1)).all():
         raise ValueError(
             f"{name} must be a sequence of at least one float in the range [0.0, 1.0]. "
             f"Got {search.lams!r} instead."
@@ -36,7 +43,7 @@ def check_lams(search: Any) -> np.ndarray:
         raise ValueError(
             f"{name} must hold no value twice. Got {search.lams!r} instead."
         )
-    return lams
+    return lams.astype(float)
 
 
 def check_refit(search: Any, metrics: list[str]) -> None:
@@ -95,9 +102,11 @@ def splits_of(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split
     elif isinstance(seed, np.random.RandomState):
         seed = seed.randint(_MAX_SEED)
     more = check_random_state(seed).randint(_MAX_SEED, size=search.n_repeats - 1)
+    # Splitters of a user's own may give masks, or count from the end.
+    rows = np.arange(len(y))
     return [
-        Split(np.asarray(train), np.asarray(test), int(seed_of_repeat))
-        for seed_of_repeat in (seed, *more)
+        Split(_safe_indexing(rows, train), _safe_indexing(rows, test), int(of_repeat))
+        for of_repeat in (seed, *more)
         for train, test in folds
     ]
 
@@ -130,8 +139,14 @@ def cv_results(
         return_train_score=search.return_train_score,
     )
     candidates = [{"lam": lam} for lam in lams]
-    results = maker._format_results(candidates, search.n_splits_, noted)
-    return results, metrics_in(noted)
+    metrics = metrics_in(noted)
+    with warnings.catch_warnings():
+        # That a figure of the members is not known is no failure.
+        warnings.simplefilter("ignore")
+        results = maker._format_results(candidates, search.n_splits_, noted)
+    asked = [only(metrics, one) for one in noted]
+    results.update(maker._format_results(candidates, search.n_splits_, asked))
+    return results, metrics
 
 
 def best_index(search: Any, metric: Any) -> int:

@@ -15,7 +15,13 @@ from sklearn.utils.metadata_routing import (
 )
 
 from sklearn_jointens._base import all_or_nothing
-from sklearn_jointens._checks import as_numpy, check_labels, check_X_y
+from sklearn_jointens._checks import (
+    as_numpy,
+    check_labels,
+    check_weight,
+    check_weighted_classes,
+    check_X_y,
+)
 from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._compat import (
     Interval,
@@ -95,7 +101,9 @@ class JointEnsembleClassifierCV(
         a quarter of the memory that is free, on the device that trains. A single
         ensemble is trained in any case.
     n_jobs : int or None, default=None
-        Processes, for ensembles that are trained one by one.
+        Processes that the folds are divided among, each of which trains programs of its
+        own within its share of `max_memory`; or that train ensembles one by one.
+        ``None`` is one, unless in a ``joblib.parallel_config`` context.
     error_score : "raise" or float, default=nan
         Score of an ensemble that could not be trained, as in ``GridSearchCV``.
     return_train_score : bool, default=False
@@ -271,9 +279,12 @@ shape (n_samples, ...)
         if isinstance(self.scoring, list | tuple | set | dict):
             check_refit(self, list(self.scoring))
         ensemble = self._ensemble()
-        ensemble._resolve_prototype()
+        ensemble._resolve_prototype(owner=type(self).__name__)
         scorer = self._scorer()
         with all_or_nothing(self):
+            # What this fit does not find is not what an earlier one has found.
+            for name in [name for name in vars(self) if name.endswith("_")]:
+                delattr(self, name)
             X, y = indexable(as_numpy(X), as_numpy(y))
             checked = check_X_y(self, X, y, reset=True)
             self.classes_ = np.unique(checked[1])
@@ -285,6 +296,8 @@ shape (n_samples, ...)
                     dtype=np.float64,
                     ensure_non_negative=True,
                 )
+            weight = check_weight(self, sample_weight, *checked)
+            check_weighted_classes(self, checked[1], weight)
             of_split, of_score = routed(self, scorer, sample_weight, params)
             splits = splits_of(self, X, y, of_split)
             copy_noted(self, ensemble)

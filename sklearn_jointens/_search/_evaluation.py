@@ -3,6 +3,7 @@
 import inspect
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -80,16 +81,20 @@ class LamEvaluation:
             name: _safe_indexing(value, rows) if self._is_by_row(value) else value
             for name, value in self.params.items()
         }
-        scores = _as_dict(self._score(ensemble, X, y, params))
+        scores = _as_dict(_score(ensemble, X, y, self.scorer, params, self.error_score))
         proba, diversity = _proba_and_diversity(ensemble, X)
-        for metric, score in self._member_scores(ensemble, proba, X, y, params).items():
-            scores[member_metric(metric)] = score
-        return {**scores, DIVERSITY: diversity}
+        of_members = self._member_scores(ensemble, proba, X, y, params)
+        further = {
+            member_metric(metric): of_members.get(metric, np.nan) for metric in scores
+        }
+        further[DIVERSITY] = diversity
+        # Once more, for a metric of the user's own that has such a name.
+        return {**scores, **further, **scores}
 
     def _member_scores(
         self, ensemble: Any, proba: np.ndarray, X: Any, y: Any, params: dict[str, Any]
     ) -> dict[str, float]:
-        """Means over members, by metric."""
+        """Means over members, by metric; those that can be told."""
         if self.is_accuracy:
             correct = [ensemble._labels_of(each) == np.asarray(y) for each in proba]
             weight = params.get("sample_weight")
@@ -98,19 +103,25 @@ class LamEvaluation:
             }
         # A function of the user's own may look at anything in an estimator.
         members = (
-            ensemble.estimators_
-            if inspect.isroutine(self.scorer)
-            else [_Predicted(ensemble, each) for each in proba]
+            [_Predicted(ensemble, each) for each in proba]
+            if _is_of_predictions(self.scorer)
+            else ensemble.estimators_
         )
-        scores = [_as_dict(self._score(member, X, y, params)) for member in members]
+        with warnings.catch_warnings():
+            # What there is to say of the data has been said of the ensemble.
+            warnings.simplefilter("ignore")
+            try:
+                scores = [
+                    _as_dict(_score(member, X, y, self.scorer, params, np.nan))
+                    for member in members
+                ]
+            except Exception:  # of a scorer that takes nothing but an ensemble
+                return {}
         return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
 
     def _is_by_row(self, value: Any) -> bool:
         is_sized = hasattr(value, "__len__") and not isinstance(value, str)
         return is_sized and len(value) == len(self.data[1])
-
-    def _score(self, estimator: Any, X: Any, y: Any, params: dict[str, Any]) -> Any:
-        return _score(estimator, X, y, self.scorer, params, self.error_score)
 
 
 def metrics_in(noted: list[dict[str, Any]]) -> list[str]:
@@ -119,12 +130,24 @@ def metrics_in(noted: list[dict[str, Any]]) -> list[str]:
     return [name for name in names if member_metric(name) in names]
 
 
+def only(metrics: list[str], noted: dict[str, Any]) -> dict[str, Any]:
+    """What was kept, without the scores by other metrics."""
+    kinds = [kind for kind in ("test_scores", "train_scores") if kind in noted]
+    return noted | {kind: {m: noted[kind][m] for m in metrics} for kind in kinds}
+
+
 def takes_weight(scorer: Callable) -> bool:
     """Whether a scorer can be given weights of the rows."""
     accepts = getattr(scorer, "_accept_sample_weight", None)
     if accepts is not None:
         return bool(accepts())
     return "sample_weight" in inspect.signature(scorer).parameters
+
+
+def _is_of_predictions(scorer: Callable) -> bool:
+    """Whether scikit-learn's own scorers are at work, which look at nothing else."""
+    scorers = getattr(scorer, "_scorers", {"score": scorer}).values()
+    return all(type(each).__module__.startswith("sklearn.") for each in scorers)
 
 
 def fill_in_failures(noted: list[dict[str, Any]], error_score: Any) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -82,7 +83,7 @@ class LamGrid:
     max_memory : float or None
         Bytes that programs may take beside the data; None is a share of what is free.
     n_jobs : int or None
-        Of fits one by one.
+        Processes that splits are divided among, or fits one by one.
     verbose : int
     """
 
@@ -122,6 +123,37 @@ class LamGrid:
         n_lams, n_splits = len(self.lams), len(self.splits)
         return [[self.kept[i, s] for s in range(n_splits)] for i in range(n_lams)]
 
+    def _budget(self) -> float:
+        if self.max_memory is None:
+            return free_memory(self.prototype.device)
+        return self.max_memory
+
+    def _fit_in_processes(self, splits: Sequence[int], n_processes: int) -> None:
+        """Fit these splits' ensembles as programs of several processes."""
+        parts = _parts(range(len(self.lams)), splits, n_processes)
+        grids = [
+            LamGrid(
+                self.ensemble,
+                [self.lams[i] for i in lams],
+                [self.splits[s] for s in of_part],
+                self.data,
+                self.checked,
+                self.evaluate,
+                max_memory=self._budget() / n_processes,
+                verbose=self.verbose,
+            )
+            for lams, of_part in parts
+        ]
+        done = Parallel(n_jobs=n_processes)(delayed(_run)(grid) for grid in grids)
+        for (lams, of_part), (kept, n_programs, refusals) in zip(
+            parts, done, strict=True
+        ):
+            self.n_programs += n_programs
+            self.refusals += refusals
+            for i, of_lam in zip(lams, kept, strict=True):
+                for s, one in zip(of_part, of_lam, strict=True):
+                    self.kept[i, s] = one
+
     @property
     def batching(self) -> Batching:
         """How the ensembles were trained."""
@@ -143,18 +175,23 @@ class LamGrid:
         with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
             net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
+            if any(trial.tells_copies_apart for trial in trials.values()):
+                refused = "copies of a row have bootstrap counts of their own"
             if refused is None:
                 for trial in trials.values():
                     trial.open_stream(net, workshop.dataset(net), reseed)
-                size = workshop.bytes_of_ensemble(one)
-        places = [(i, s) for i in range(len(self.lams)) for s in trials]
+                n_together = workshop.n_together(one, self._budget())
         if refused is not None:
+            places = [(i, s) for i in range(len(self.lams)) for s in trials]
             self._fit_one_by_one(places, refused)
             return
-        memory = self.max_memory
-        memory = free_memory(net.device) if memory is None else memory
+        n_ensembles = len(self.lams) * len(trials)
+        n_processes = min(effective_n_jobs(self.n_jobs), n_ensembles)
+        if n_processes > 1:
+            self._fit_in_processes(list(trials), n_processes)
+            return
         for alike in _groupby(trials, lambda s: batches_alike(net, trials[s].stream)):
-            for chunk in _chunks(alike, len(self.lams), max(1, int(memory // size))):
+            for chunk in _chunks(alike, len(self.lams), n_together):
                 self._fit_program(workshop, trials, chunk)
 
     def _fit_program(
@@ -214,6 +251,10 @@ class LamGrid:
             print(message)
 
 
+def _run(grid: LamGrid) -> tuple[list[list[Any]], int, list[str]]:
+    return grid.run(), grid.n_programs, grid.refusals
+
+
 def _fit_alone(
     ensemble: Any, data: tuple, split: Split, evaluate: Callable[[Split, Fitted], Any]
 ) -> Any:
@@ -237,6 +278,19 @@ def _groupby(
     for item in items:
         groups[key(item)].append(item)
     yield from groups.values()
+
+
+def _parts(
+    lams: Sequence[int], splits: Sequence[int], n_parts: int
+) -> list[tuple[list[int], list[int]]]:
+    """Lams or splits divided among processes, whichever leaves the largest smaller."""
+    sizes = len(lams), len(splits)
+    n_lams, n_splits = (-(-size // n_parts) for size in sizes)
+    if n_lams * sizes[1] < n_splits * sizes[0]:
+        parts = np.array_split(lams, min(n_parts, sizes[0]))
+        return [(part.tolist(), list(splits)) for part in parts]
+    parts = np.array_split(splits, min(n_parts, sizes[1]))
+    return [(list(lams), part.tolist()) for part in parts]
 
 
 def _chunks(

@@ -8,7 +8,6 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens._compat import _routing_enabled
-from sklearn_jointens._search._evaluation import takes_weight
 
 
 def _refits(search: Any) -> bool:
@@ -178,8 +177,6 @@ class RefittedEnsembleMixin:
             params["sample_weight"] = sample_weight
         if _routing_enabled():
             params = process_routing(self, "score", **params).scorer["score"]
-        elif not takes_weight(self.scorer_):
-            params.pop("sample_weight", None)
         scores = self.scorer_(best, X, y, **params)
         is_named = isinstance(scores, dict) and self.refit in scores
         return scores[self.refit] if is_named else scores

@@ -1,5 +1,6 @@
 """Ensembles that are trained at once, from their initial weights to the fitted end."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn_jointens._checks import (
 from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._members import build_members, warn_if_identical
 from sklearn_jointens.training import copied_net, joint_net
-from sklearn_jointens.training.groups import Stream, bytes_of_group
+from sklearn_jointens.training.groups import Stream, groups_within
 
 
 def copy_noted(source: Any, target: Any) -> None:
@@ -68,6 +69,9 @@ class Trial:
         self.bags: np.ndarray | None = None
         if ensemble.bootstrap:
             self.bags = bootstrap_counts(self.member_seeds, len(rows))
+        # Weights are looked up by row.
+        is_repeating = len(np.unique(rows)) < len(rows)
+        self.tells_copies_apart = is_repeating and self.bags is not None
         self.stream: Any = None
 
     def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
@@ -101,13 +105,21 @@ class EnsembleOfSplit(JointEnsembleClassifier):
     scores, are made when one asks for them.
     """
 
-    _make_members: Callable[[], None]
+    _make_members: Callable[[Any], None]
 
     def __getattr__(self, name: str) -> Any:
         if name in ("estimators_", "member_scores_") and "net_" in vars(self):
-            self._make_members()
+            self._make_members(self)
             return vars(self)[name]
         raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies hold the members; how to make them stays here."""
+        if "net_" in vars(self) and "estimators_" not in vars(self):
+            self._make_members(self)
+        state = super().__getstate__()
+        state.pop("_make_members", None)
+        return state
 
 
 class Workshop:
@@ -174,19 +186,20 @@ class Workshop:
         copy_noted(self.ensemble, ensemble)
         ensemble.classes_ = self.labels
         ensemble._keep_net(net)
-        ensemble._make_members = lambda: self._add_members(ensemble, trial)
+        ensemble._make_members = functools.partial(self._add_members, trial)
         return ensemble
 
-    def _add_members(self, ensemble: Any, trial: Trial) -> None:
+    def _add_members(self, trial: Trial, ensemble: Any) -> None:
         first, _ = self._first[trial.seed]
         members = [copied_net(member) for member in first]
-        X = self.X if trial.bags is None else self.X[trial.rows]
-        ensemble._keep(ensemble.net_, members, X, trial.y, trial.bags)
+        net = ensemble.net_
+        # Members are scored on what the net has seen, if it is not out of their bags.
+        is_seen = trial.bags is None and hasattr(net, "scored_")
+        X = None if is_seen else self.X[trial.rows]
+        ensemble._keep(net, members, X, trial.y, trial.bags)
 
-    def bytes_of_ensemble(self, trial: Trial) -> int:
-        """Memory that one more ensemble takes in a program."""
+    def n_together(self, trial: Trial, budget: float) -> int:
+        """How many ensembles can be trained together within a budget of bytes."""
         _, net = self._first[trial.seed]
-        dataset = self.dataset(net)
-        rows = dataset.rows(torch.arange(min(8, len(dataset))))
-        sizes = trial.stream.iterator_train.batch_size, len(trial.rows)
-        return bytes_of_group(net, rows, min(sizes))
+        batch = min(trial.stream.iterator_train.batch_size, len(trial.rows))
+        return groups_within(budget, net, self.dataset(net), batch)

@@ -63,8 +63,10 @@ def row_weights(
 
 
 def mean_natural(natural: Tensor, own: Tensor | None) -> Tensor:
-    """Mean over members (..., n_members, n_outputs, n_samples); where each has its own
-    weights (..., n_members, n_samples), over those that see the row.
+    """Mean over the members of (..., n_members, n_outputs, n_samples).
+
+    Where each has weights of its own, (..., n_members, n_samples), over those that see
+    the row.
     """
     if own is None:
         return natural.mean(-3)

@@ -45,6 +45,16 @@ class Batch(tuple):
         return batch
 
 
+class _Writeable:
+    """An array's memory, described to NumPy as one that may be written to."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.owner = array
+        description = dict(array.__array_interface__)
+        description["data"] = (description["data"][0], False)
+        self.__array_interface__ = description
+
+
 def as_tensor(array: np.ndarray) -> Tensor:
     """A tensor over the memory of `array`, which is never written to.
 
@@ -58,14 +68,7 @@ def as_tensor(array: np.ndarray) -> Tensor:
     if any(stride < 0 for stride in array.strides):
         array = np.ascontiguousarray(array)
     if not array.flags.writeable:
-
-        class Writeable:
-            owner = array
-            interface = dict(array.__array_interface__)
-            interface["data"] = (interface["data"][0], False)
-            __array_interface__ = interface
-
-        array = np.asarray(Writeable())
+        array = np.asarray(_Writeable(array))
     return torch.from_numpy(array)
 
 

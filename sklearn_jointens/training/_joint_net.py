@@ -31,6 +31,7 @@ from sklearn_jointens.training._callbacks import (
     FitProgress,
     MemberNormClipping,
 )
+from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._module_arguments import input_dtype
 from sklearn_jointens.training._optimizer import can_fuse
@@ -176,6 +177,7 @@ class JointNet(MemberNet):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
         self.epochs_ = self.max_epochs if epochs is None else epochs
+        steady_heap()
         with step_graph(self, super().train_step) as self.step_graph_:
             try:
                 return super().fit_loop(X, y, epochs=epochs, **params)
@@ -314,14 +316,14 @@ class JointNet(MemberNet):
     def _chunks(self, data: Any, module: Any) -> Iterator[tuple[Tensor, Any]]:
         if not isinstance(data, torch.utils.data.Dataset):
             if self.dataset is Dataset:
-                size, dtype = _chunk_size(module, data), input_dtype(module, data)
+                size, dtype = chunk_size(module, data), input_dtype(module, data)
                 for rows in row_chunks(data, size, dtype, self.device):
                     yield rows, None
                 return
             data = self.get_dataset(data)
         base, _ = unwrap_subset(data)
         if isinstance(base, ArrayDataset):
-            batches = BatchSlicer(data, batch_size=_chunk_size(module, base.X))
+            batches = BatchSlicer(data, batch_size=chunk_size(module, base.X))
         else:
             batches = self.get_iterator(data)
         # Iterators draw a seed for their workers, whether they have any or not.
@@ -342,7 +344,7 @@ _CHUNK_FLOATS = 2**24
 _CHUNK_ROWS = 1000
 
 
-def _chunk_size(module: Any, X: Any) -> int:
+def chunk_size(module: Any, X: Any) -> int:
     """Rows a chunk: enough to be fast, few enough that activations stay small."""
     # A weight's outputs come first; behind the members where these are stacked.
     axes = 1 if module.method == "loop" else 2

@@ -21,6 +21,7 @@ from sklearn_jointens.nn.structural._program import (
     Program,
     Step,
     fetch,
+    references,
 )
 
 
@@ -85,8 +86,9 @@ class BlockRun:
             self._values[step.slot] = self._call(step)
             for slot in step.done:
                 del self._values[slot]
-        values = {slot: _join_outputs(value) for slot, value in self._values.items()}
-        return fetch(self._program.output, values)
+        output = self._program.output
+        slots = {ref.slot for ref in references(output)}
+        return fetch(output, {slot: _joined(self._values[slot]) for slot in slots})
 
     def _call(self, step: Step) -> Any:
         program, values = self._program, self._values
@@ -177,7 +179,7 @@ def _holds_tensor(value: Any) -> bool:
     return isinstance(value, Tensor)
 
 
-def _join_outputs(value: Any) -> Any:
+def _joined(value: Any) -> Any:
     """Join what each block delivered, (M / n_blocks, B_i, ...), to (M, B, ...)."""
     if not isinstance(value, PerBlock):
         return value

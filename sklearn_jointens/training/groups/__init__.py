@@ -1,15 +1,15 @@
 """Training many joint ensembles at once: a grid of lam on every fold of the data."""
 
 from sklearn_jointens.training.groups._batchable import batches_alike, why_one_by_one
-from sklearn_jointens.training.groups._memory import bytes_of_group, free_memory
+from sklearn_jointens.training.groups._memory import free_memory, groups_within
 from sklearn_jointens.training.groups._stream import Stream
 from sklearn_jointens.training.groups._training import train_groups
 
 __all__ = [
     "Stream",
     "batches_alike",
-    "bytes_of_group",
     "free_memory",
+    "groups_within",
     "train_groups",
     "why_one_by_one",
 ]

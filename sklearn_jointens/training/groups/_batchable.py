@@ -101,7 +101,7 @@ def _why_not_batchable(callback: Any) -> str | None:
     return None
 
 
-def batches_alike(net: Any, stream: Stream) -> int | None:
+def batches_alike(net: Any, stream: Stream) -> tuple[int, ...] | None:
     """What streams must have in common to be trained in one program.
 
     Parameters
@@ -112,14 +112,18 @@ def batches_alike(net: Any, stream: Stream) -> int | None:
 
     Returns
     -------
-    int or None
+    tuple of int or None
         Equal for streams whose batches are alike, where the prototype needs that: in
         their sizes, because members normalize over a batch; or in their number,
         because a schedule counts epochs. None where any streams can be trained
         together.
     """
     if net.plain_module.mixes_rows:
-        return stream.iterator_train.n_samples
-    if any(isinstance(callback, LRScheduler) for _, callback in net.callbacks_):
-        return len(stream.iterator_train)
-    return None
+        datasets = stream.datasets.values()
+        return tuple(len(dataset) for dataset in datasets if dataset is not None)
+    return (len(stream.iterator_train),) if is_scheduled(net) else None
+
+
+def is_scheduled(net: Any) -> bool:
+    """Whether a callback changes the learning rate from epoch to epoch."""
+    return any(isinstance(callback, LRScheduler) for _, callback in net.callbacks_)

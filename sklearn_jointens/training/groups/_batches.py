@@ -68,9 +68,9 @@ class Collator:
         sizes = [len(index) for index in indices]
         flat = torch.cat(list(indices))
         there = to_device(flat, self._dataset.device)
-        X, y = self._dataset.rows(flat), self._dataset.y[there]
+        X, y = self._dataset.rows(flat), self._dataset.y.index_select(0, there)
         is_even = len(set(sizes)) == 1
-        weight = self._weight(there.split(sizes), is_even)
+        weight = self._weight(there, sizes, is_even)
         if is_even:
             shape = (len(sizes), sizes[0])
             X, y = X.unflatten(0, shape), y.unflatten(0, shape)
@@ -86,10 +86,11 @@ class Collator:
             [sizes[s] for s in self._place],
         )
 
-    def _weight(self, indices: Sequence[Tensor], is_even: bool) -> Tensor | None:
+    def _weight(self, there: Tensor, sizes: list[int], is_even: bool) -> Tensor | None:
+        if self._weights[0] is None and is_even:
+            return None
+        indices = there.split(sizes)
         if self._weights[0] is None:
-            if is_even:
-                return None
             rows = [torch.ones(len(index), device=index.device) for index in indices]
         else:
             rows = [

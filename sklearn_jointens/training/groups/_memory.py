@@ -7,14 +7,22 @@ import torch
 from torch import Tensor
 
 from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.training._batches import ArrayDataset
+from sklearn_jointens.training._joint_net import chunk_size
 
 # The share of free memory that may be taken without being asked.
 _SHARE_OF_FREE = 0.25
 
-# Copies of a group's weights: in the program, gradients, what optimizers keep (two for
-# Adam), the group's net and its members, the best epoch, and one more while groups
-# leave.
+# Of what may be taken, this much is planned with; allocators leave gaps.
+_PLANNED = 0.85
+
+# Copies of an ensemble's weights: in the program, gradients, what optimizers keep (two
+# for Adam), the ensemble's net, the best epoch, and two while others leave.
 _COPIES_OF_WEIGHTS = 8
+
+# The ensemble that others are copies of, with its members, and what vectorizing and
+# checking it takes.
+_COPIES_BESIDE = 6
 
 # Activations that backward needs, and as much again for their gradients.
 _COPIES_OF_ACTIVATIONS = 2
@@ -40,47 +48,49 @@ def free_memory(device: str | torch.device) -> int:
     return int(_SHARE_OF_FREE * free)
 
 
-def bytes_of_group(net: Any, rows: Tensor, batch_size: int) -> int:
-    """Bytes that one ensemble takes while it is trained.
+def groups_within(budget: float, net: Any, dataset: ArrayDataset, batch: int) -> int:
+    """How many ensembles can be trained together, at least one.
 
     Parameters
     ----------
+    budget : float
+        Bytes that they may take.
     net : JointNet
-        Its weights are left as they are; random numbers may be drawn.
-    rows : Tensor of shape (n_rows, ...)
-        A few rows as members take them.
-    batch_size : int
+        One of them. Its weights are left as they are; random numbers may be drawn.
+    dataset : ArrayDataset
+        Of all rows.
+    batch : int
         Rows of a training batch.
 
     Returns
     -------
     int
     """
-    weights = {
-        tensor.data_ptr(): tensor.nbytes
-        for tensor in named_tensors(net.plain_module.members).values()
-    }
-    activations: dict[int, int] = {}
+    weights, of_row = _footprint(net, dataset.rows(torch.arange(min(8, len(dataset)))))
+    n_scored = min(chunk_size(net.plain_module, dataset.X), len(dataset))
+    activations = _COPIES_OF_ACTIVATIONS * of_row
+    beside = _COPIES_BESIDE * weights + activations * n_scored
+    each = _COPIES_OF_WEIGHTS * weights + activations * batch
+    return max(1, int((_PLANNED * budget - beside) // each))
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        activations[storage.data_ptr()] = storage.nbytes()
-        return tensor
 
+def _footprint(net: Any, rows: Tensor) -> tuple[int, float]:
+    """Bytes of an ensemble's weights, and of what a row takes in a training pass."""
     # A copy: a forward pass in training may change buffers.
     module = net.plain_module.select(range(net.plain_module.n_members)).train()
-    of_copy = {tensor.data_ptr() for tensor in named_tensors(module.members).values()}
+    weights = {_place(t): t.nbytes for t in named_tensors(module.members).values()}
+    activations = {_place(rows): rows.nbytes}
+
+    def note(tensor: Tensor) -> Tensor:
+        if _place(tensor) not in weights:
+            activations[_place(tensor)] = tensor.untyped_storage().nbytes()
+        return tensor
+
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         outputs = module(rows)
-    outputs = outputs[0] if isinstance(outputs, tuple) else outputs
-    note(outputs)
-    of_rows = sum(
-        size
-        for place, size in activations.items()
-        if place not in of_copy and place != rows.untyped_storage().data_ptr()
-    )
-    per_row = of_rows / len(rows) + rows[0].nbytes
-    return int(
-        _COPIES_OF_WEIGHTS * sum(weights.values())
-        + _COPIES_OF_ACTIVATIONS * per_row * batch_size
-    )
+    note(outputs[0] if isinstance(outputs, tuple) else outputs)
+    return sum(weights.values()), sum(activations.values()) / len(rows)
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()

@@ -16,7 +16,9 @@ from tqdm.auto import tqdm
 
 from sklearn_jointens.losses import GroupedTerms, JointTerms
 from sklearn_jointens.training._batches import Batch
+from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._joint_net import DivergenceError
+from sklearn_jointens.training.groups._batchable import is_scheduled
 from sklearn_jointens.training.groups._batches import Collator
 from sklearn_jointens.training.groups._program import Program
 from sklearn_jointens.training.groups._stream import Group, Stream
@@ -51,6 +53,7 @@ def train_groups(
         Stream by stream, each with its trained `net`, or with the `error` that the
         training of this ensemble ended in.
     """
+    steady_heap()
     for stream, of_stream in nets:
         stream.begin(list(of_stream))
     groups = [group for stream, _ in nets for group in stream.groups]
@@ -64,6 +67,8 @@ def train_groups(
         disable=not verbose,
     ) as bar:
         _GroupLoop(Program(prototype, groups), bar).run()
+    for stream, _ in nets:
+        stream.groups = []
     return groups
 
 
@@ -88,8 +93,11 @@ class _GroupLoop:
             self._collator = Collator(groups)
 
     def run(self) -> None:
+        groups = self.program.groups
+        # Schedules may begin with a learning rate of their own.
+        self.program.follow(groups[0].net.optimizer_)
         if self.program.net.max_epochs < 1:
-            self._finish(range(len(self.program.groups)))
+            self._finish(range(len(groups)))
             return
         self._begin_epochs(self.streams)
         while self.streams:
@@ -213,8 +221,9 @@ class _GroupLoop:
     def _ends_with(group: Group) -> bool:
         """End the epoch of one ensemble; whether it was the last."""
         net = group.net
-        # Schedulers expect that the optimizer has been at work.
-        net.optimizer_.step()
+        if is_scheduled(net):
+            # Schedules expect that the optimizer has been at work.
+            net.optimizer_.step()
         try:
             with group.drawing():
                 net.notify("on_epoch_end", **group.stream.datasets)
@@ -236,8 +245,8 @@ class _GroupLoop:
                 net.notify("on_train_end", X=groups[g].stream.data)
             net.is_training_ = False
         left = [g for g in range(len(groups)) if g not in set(over)]
-        if left:
-            # All groups at the end of the same epoch have the same settings.
+        if left and is_scheduled(groups[left[0]].net):
+            # All groups are at the end of the same epoch, with the same settings.
             self.program.follow(groups[left[0]].net.optimizer_)
         if over:
             self._keep(left)

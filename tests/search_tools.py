@@ -1,0 +1,174 @@
+"""What several tests of searches share: small ones, and the comparison of two."""
+
+import joblib
+import numpy as np
+import torch
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import scale
+from sklearn.utils import shuffle
+from skorch.callbacks import EarlyStopping
+from torch import nn
+
+from sklearn_jointens import (
+    JointEnsembleClassifier,
+    JointEnsembleClassifierCV,
+    mlp_classifier,
+)
+from sklearn_jointens.training import MemberNetClassifier
+
+LAMS = (0.0, 0.5, 1.0)
+
+# Of 100 rows.
+UNEQUAL_FOLDS = [
+    (np.arange(60), np.arange(60, 90)),
+    (np.arange(8, 85), np.arange(85, 100)),
+    (np.arange(50, 83), np.arange(10)),
+]
+
+
+def rows_of(load, n=100):
+    """Scaled rows of one of scikit-learn's data sets."""
+    X, y = load(return_X_y=True)
+    return shuffle(scale(X), y, n_samples=n, random_state=0)
+
+
+class Normalized(nn.Module):
+    """A member whose rows are not independent of one another in training."""
+
+    def __init__(self, n_features_in, n_classes, dtype=None):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_features_in, 6, dtype=dtype),
+            nn.BatchNorm1d(6, dtype=dtype),
+            nn.ReLU(),
+            nn.Linear(6, n_classes, dtype=dtype),
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def member(hidden=(6,), **params):
+    """A small member, quick to train."""
+    return mlp_classifier(hidden, **{"max_epochs": 3, "batch_size": 16, **params})
+
+
+def member_of(module, **params):
+    """A member with a module of its own."""
+    settings = {
+        "criterion": nn.CrossEntropyLoss,
+        "optimizer": torch.optim.Adam,
+        "lr": 0.01,
+        "max_epochs": 3,
+        "batch_size": 16,
+        "iterator_train__shuffle": True,
+        "train_split": None,
+        "verbose": 0,
+    }
+    return MemberNetClassifier(module, **{**settings, **params})
+
+
+def stopping(monitor="valid_loss", **params):
+    """Callbacks that stop early."""
+    settings = {"monitor": monitor, "patience": 2, "load_best": True}
+    return [("stop", EarlyStopping(**{**settings, **params}))]
+
+
+def search(estimator=None, **params):
+    """A small search, quick to fit."""
+    settings = {"n_estimators": 2, "lams": LAMS, "cv": 3, "random_state": 0}
+    estimator = member() if estimator is None else estimator
+    return JointEnsembleClassifierCV(estimator, **{**settings, **params})
+
+
+class Keeper:
+    """Keeps what there is to see of each ensemble that it is asked to score."""
+
+    def __init__(self):
+        self.seen = {}
+
+    def scorer(self):
+        def score(clf, X, y, sample_weight=None):
+            if isinstance(clf, JointEnsembleClassifier):
+                key = clf.random_state, clf.lam, joblib.hash(X)
+                assert key not in self.seen
+                self.seen[key] = {
+                    "member_proba": clf.member_proba(X),
+                    "proba": clf.predict_proba(X),
+                    "member_scores": clf.member_scores_,
+                    **_figures(clf.history_),
+                }
+            return clf.score(X, y, sample_weight)
+
+        return score
+
+
+def _figures(history):
+    """All that a history holds but times and single batches, by name."""
+    names = sorted({name for row in history for name in row} - {"batches", "dur"})
+    return {f"history {name}": [row[name] for row in history] for name in names}
+
+
+def assert_same_seen(first, second, atol):
+    """Both keepers have seen the same ensembles."""
+    assert first.seen.keys() == second.seen.keys()
+    for key, figures in first.seen.items():
+        assert figures.keys() == second.seen[key].keys()
+        for name, values in figures.items():
+            expected = second.seen[key][name]
+            np.testing.assert_allclose(
+                np.array(values, dtype=float),
+                np.array(expected, dtype=float),
+                rtol=atol,
+                atol=atol,
+                err_msg=f"{name} of {key}",
+            )
+
+
+def assert_equals_grid_search(
+    estimator,
+    X,
+    y,
+    *,
+    lams=(0.0, 0.7),
+    cv=2,
+    atol=1e-6,
+    method="program",
+    fit_params=None,
+    of_search=None,
+    **settings,
+):
+    """Every ensemble is the one that GridSearchCV fits; returns the fitted search.
+
+    Probabilities of ensembles and members, the members' scores and all that the
+    histories hold are compared.
+    """
+    settings = {"n_estimators": 2, "random_state": 3, **settings}
+    fit_params = {} if fit_params is None else fit_params
+    ours, theirs = Keeper(), Keeper()
+    fitted = JointEnsembleClassifierCV(
+        estimator,
+        lams=lams,
+        cv=cv,
+        scoring=ours.scorer(),
+        refit=False,
+        **settings,
+        **({} if of_search is None else of_search),
+    ).fit(X, y, **fit_params)
+    grid = GridSearchCV(
+        JointEnsembleClassifier(estimator, **settings),
+        {"lam": list(lams)},
+        cv=cv,
+        scoring=theirs.scorer(),
+        refit=False,
+    ).fit(X, y, **fit_params)
+
+    assert fitted.batching_.method == method, fitted.batching_
+    assert_same_seen(ours, theirs, atol)
+    assert len(ours.seen) == len(lams) * fitted.n_splits_
+    np.testing.assert_allclose(
+        fitted.cv_results_["mean_test_score"],
+        grid.cv_results_["mean_test_score"],
+        atol=atol,
+    )
+    return fitted

@@ -160,7 +160,7 @@ def test_products_are_those_of_the_program(grid):
     found = []
     for epochs in (1, 2):
         grid.member.set_params(max_epochs=epochs)
-        fit = products(lambda: grid.as_one_program().fit(grid.X, grid.y))
+        fit = products(lambda: grid.together().fit(grid.X, grid.y))
         found.append((fit, products(search.products(grid))))
 
     of_an_epoch = np.diff(found, axis=0)[0]

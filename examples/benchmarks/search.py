@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,9 @@ TABLE_ROWS = 50_000
 # In bytes; None is the default.
 BUDGETS = (50e6, 200e6, None)
 
-# Least time of GridSearchCV over that of the one program, by its processes.
+# Least time of GridSearchCV over that of the search with programs, by its processes.
 SEVERAL_TIMES = {1: ">= 5", 2: ">= 3"}
 AS_LONG = {1: ">= 1", 2: ">= 1"}
-
-PROGRAM = "JointEnsembleClassifierCV.fit"
 
 # Rows that start worker processes and load libraries, for which no search should pay.
 _WARM_UP_ROWS = 500
@@ -68,16 +67,17 @@ class Grid:
     def __str__(self) -> str:
         return f"{len(self.lams)} lams x {self.n_folds} folds of {len(self.X):,} rows"
 
-    def as_one_program(
-        self, max_memory: float | None = None
+    def together(
+        self, n_jobs: int = 1, max_memory: float | None = None
     ) -> JointEnsembleClassifierCV:
-        """The search that trains all ensembles at once."""
+        """The search that trains all ensembles of a process at once."""
         return JointEnsembleClassifierCV(
             self.member,
             self.n_members,
             self.lams,
             cv=self.n_folds,
             refit=False,
+            n_jobs=n_jobs,
             max_memory=max_memory,
             random_state=0,
         )
@@ -130,7 +130,7 @@ def search_memory(rounds: int) -> Iterator[Figure]:
         found = [in_own_process(searching, grid, max_memory) for _ in range(rounds)]
         shares, n_programs = zip(*found, strict=True)
         bound = "" if max_memory is None else f"={max_memory / MEGABYTE:g} MB"
-        what = f"peak memory of {PROGRAM} / max_memory{bound}"
+        what = f"peak memory of JointEnsembleClassifierCV / max_memory{bound}"
         what += f", {grid}, programs: {max(n_programs)}"
         yield figure("search_memory", grid.subject, what, shares, target="<= 1")
 
@@ -138,7 +138,7 @@ def search_memory(rounds: int) -> Iterator[Figure]:
 def compared(
     question: str, grid: Grid, n_jobs: int, rounds: int, targets: Mapping[int, str]
 ) -> Iterator[Figure]:
-    """Time of searches one by one over that of the one program, and their scores.
+    """Time of searches one by one over that of programs, and their scores.
 
     All of them train and score the same ensembles, and do not refit. Worker processes
     are started before.
@@ -148,14 +148,18 @@ def compared(
     question : str
     grid : Grid
     n_jobs : int
-        Processes of a search one by one, beside one within this process.
+        Processes of a search, beside one within this process.
     rounds : int
     targets : mapping of int to str
         By the processes.
     """
-    names = {n: f"GridSearchCV(n_jobs={n}).fit" for n in sorted({1, n_jobs})}
-    searches: dict[str, Any] = {PROGRAM: grid.as_one_program()}
-    searches |= {name: grid.one_by_one(n) for n, name in names.items()}
+    processes = sorted({1, n_jobs})
+    ours, theirs = (
+        {n: f"{name}(n_jobs={n})" for n in processes}
+        for name in ("JointEnsembleClassifierCV", "GridSearchCV")
+    )
+    searches: dict[str, Any] = {name: grid.together(n) for n, name in ours.items()}
+    searches |= {name: grid.one_by_one(n) for n, name in theirs.items()}
 
     def tasks(n_rows: int) -> dict[str, Callable[[], Any]]:
         X, y = grid.X[:n_rows], grid.y[:n_rows]
@@ -166,15 +170,15 @@ def compared(
     if grid.member.train_split is None:
         whole["products"] = small["products"] = products(grid)
     times = interleave(whole, rounds, grid.member.device, small)
-    for n, name in names.items():
-        ratio, what = times[name] / times[PROGRAM], f"{name} / {PROGRAM}, {grid}"
+    for (n, rival), name in product(theirs.items(), ours.values()):
+        ratio, what = times[rival] / times[name], f"{rival} / {name}, {grid}"
         yield figure(question, grid.subject, what, ratio, target=targets.get(n, ""))
     apart = 100 * np.ptp([_scores(one) for one in searches.values()], axis=0).max()
     what = "largest difference of a fold's accuracy between these searches"
     yield figure(question, grid.subject, what, apart, "points")
     if "products" in times:
-        what = f"{PROGRAM} / the matrix products of its steps alone"
-        yield figure(question, grid.subject, what, times[PROGRAM] / times["products"])
+        what = f"{ours[1]} / the matrix products of its steps alone"
+        yield figure(question, grid.subject, what, times[ours[1]] / times["products"])
 
 
 def products(grid: Grid) -> Callable[[], None]:
@@ -216,9 +220,9 @@ def searching(grid: Grid, max_memory: float | None) -> tuple[float, int]:
     few = grid.X[:_WARM_UP_ROWS], grid.y[:_WARM_UP_ROWS]
     # Loads what libraries load late, and leaves little behind that could be used again.
     small = replace(grid, lams=grid.lams[:1], n_folds=2, n_members=1)
-    small.as_one_program().fit(*few)
+    small.together().fit(*few)
     budget = free_memory(grid.member.device) if max_memory is None else max_memory
-    one = grid.as_one_program(max_memory)
+    one = grid.together(max_memory=max_memory)
     peak = peak_megabytes(lambda: one.fit(grid.X, grid.y))
     return peak * MEGABYTE / budget, one.batching_.n_programs
 

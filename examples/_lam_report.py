@@ -245,8 +245,7 @@ def draw_map(searched: Sequence[Any], path: Path) -> None:
         figure, axes = plt.subplots(
             1,
             len(names),
-            figsize=(6.6 * len(names), 3.9),
-            sharey=True,
+            figsize=(7.0 * len(names), 3.9),
             squeeze=False,
             layout="constrained",
         )

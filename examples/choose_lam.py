@@ -105,7 +105,7 @@ def sizes(data: Data, n_units: int) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def search_lam(
-    data: Data, n_members: int, hidden: tuple[int, ...], n_repeats: int, options: Any
+    data: Data, n_members: int, hidden: tuple[int, ...], options: Any
 ) -> Searched:
     """Look for the lam of members of this size."""
     member = mlp_classifier(
@@ -122,7 +122,7 @@ def search_lam(
         lams=options.lams,
         cv=StratifiedKFold(3, shuffle=True, random_state=options.seed),
         scoring=SCORING,
-        n_repeats=n_repeats,
+        n_repeats=options.repeats,
         refit="neg_log_loss",
         selection="one_standard_error",
         random_state=options.seed,
@@ -185,7 +185,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--lr", type=float, default=0.002, help="of each member, for Adam")
     add("--epochs", type=int, default=200, help="at most")
     add("--patience", type=int, default=10, help="epochs without improvement")
-    add("--repeats", type=int, default=3, help=f"of {FASHION_MNIST}; digits: twice")
+    add("--repeats", type=int, default=3, help="of the folds")
     add("--seed", type=int, default=0)
     add("--device", default="cpu")
     add("--out", type=Path, default=Path("output"), help="folder for the results")
@@ -210,8 +210,7 @@ def main() -> None:
             train_size=None if is_digits else options.rows,
             seed=options.seed,
         )._replace(name=name)
-        n_repeats = options.repeats * (2 if is_digits else 1)
-        tasks += [(data, *size, n_repeats) for size in sizes(data, options.units)]
+        tasks += [(data, *size) for size in sizes(data, options.units)]
     searched = [search_lam(*task, options) for task in tqdm(tasks, unit="search")]
     options.out.mkdir(parents=True, exist_ok=True)
     line = provenance(options, time.perf_counter() - start)

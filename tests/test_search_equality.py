@@ -227,3 +227,17 @@ def test_fold_that_lacks_a_class(iris):
 
     seen = {tuple(np.unique(names[train])) for train, _ in KFold(3).split(X)}
     assert fitted.batching_.n_programs == len(seen) > 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": SGD, "lr": 0.05},
+        {"max_epochs": 8, "train_split": ValidSplit(4), "callbacks": stopping()},
+    ],
+    ids=["adam", "sgd", "stopping"],
+)
+def test_on_cuda(settings, cancer):
+    assert_equals_grid_search(member(**settings), *cancer, device="cuda")

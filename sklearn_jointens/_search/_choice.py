@@ -46,15 +46,30 @@ def check_lams(search: Any) -> np.ndarray:
     return lams.astype(float)
 
 
-def check_refit(search: Any, metrics: list[str]) -> None:
-    """Raise unless it is clear by which of several metrics to choose."""
-    refit = search.refit
-    is_named = isinstance(refit, str) and refit in metrics
-    if refit is not False and not is_named and not callable(refit):
+def check_refit(search: Any, metrics: list[str] | None = None) -> None:
+    """Raise unless it is clear what to choose by.
+
+    Parameters
+    ----------
+    search : JointEnsembleClassifierCV
+    metrics : list of str or None, default=None
+        Names of several; None is those that `scoring` names, if it does.
+    """
+    if metrics is None and isinstance(search.scoring, list | tuple | set | dict):
+        metrics = list(search.scoring)
+    refit, name = search.refit, f"The 'refit' parameter of {type(search).__name__}"
+    if callable(refit) or refit is False:
+        return
+    if metrics is None:
+        if isinstance(refit, str) and refit != search.scoring:
+            raise ValueError(
+                f"{name} must be True, False or a callable when 'scoring' is one "
+                f"metric. Got {refit!r} instead."
+            )
+    elif refit not in metrics:
         raise ValueError(
-            f"The 'refit' parameter of {type(search).__name__} must be one of the "
-            f"metrics {sorted(metrics)}, a callable or False when 'scoring' holds "
-            f"several. Got {refit!r} instead."
+            f"{name} must be one of the metrics {sorted(metrics)}, a callable or False "
+            f"when 'scoring' names its metrics. Got {refit!r} instead."
         )
 
 

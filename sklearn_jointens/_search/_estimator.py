@@ -59,14 +59,15 @@ class JointEnsembleClassifierCV(
     them take their steps at once, those of one fold on the same batches, and those of
     one fold start from the same weights for every lam. The results are those of
     ``GridSearchCV(JointEnsembleClassifier(random_state=s), {"lam": lams})`` over the
-    same folds, several times sooner. Early stopping, with the best epoch restored, is
-    each ensemble's own; an ensemble that has stopped costs nothing more.
+    same folds, up to rounding, and come the sooner the smaller the members are, and in
+    float32 (see ``examples/benchmarks``). Early stopping, with the best epoch restored,
+    is each ensemble's own; one that has stopped costs nothing more.
 
     What cannot be trained together with the same results is trained one by one: members
     that are not run structurally (see `vectorization_`), or are compiled; optimizers
-    that mix the entries of a tensor; callbacks other than skorch's own that look at an
-    epoch as a whole; data sets, iterators and nets of your own. `batching_` says how it
-    was done, and why.
+    that mix the entries of a tensor; data sets, iterators and nets of your own; and all
+    callbacks but ``EarlyStopping``, ``EpochScoring``, ``GradientNormClipping`` and
+    schedules that count epochs. `batching_` says how it was done, and why.
 
     Parameters
     ----------
@@ -91,8 +92,8 @@ class JointEnsembleClassifierCV(
     selection : {"best", "one_standard_error"}, default="best"
         ``"best"`` chooses the lam of the highest mean score, the first of several;
         ``"one_standard_error"`` the smallest lam whose mean score is within one
-        standard error (over the splits) of the highest: smaller is more robust, its
-        members are of more use alone.
+        standard error (of the highest, over its splits) of the highest: smaller is more
+        robust, its members are of more use alone. A callable `refit` goes before it.
     bootstrap, class_weight, device, precision
         As in :class:`JointEnsembleClassifier`.
     max_memory : float or None, default=None
@@ -112,8 +113,8 @@ class JointEnsembleClassifierCV(
         Of the ensembles; the first repeat and the final ensemble use an int as it is.
         The same for every lam. Shuffling of folds is the splitter's own.
     verbose : int, default=0
-        1 says how the ensembles are trained, and shows a progress bar on long
-        searches; 2 also a line an epoch of the final fit.
+        1 says how the ensembles are trained and what is chosen, and shows a progress
+        bar on long searches; 2 also a line an epoch of the final fit.
 
     Attributes
     ----------
@@ -133,8 +134,8 @@ class JointEnsembleClassifierCV(
         The keys of ``GridSearchCV.cv_results_``, a row a lam. There are two further
         metrics: ``member_score`` (``member_<name>`` of several metrics) is the mean of
         the members' own scores, and ``diversity`` is what the ensemble gains over its
-        mean member in log-likelihood, in nats (eq. 5 of [1]_). A fit's time is an equal
-        share of its program's.
+        mean member in log-likelihood, in nats (eq. 5 of [1]_; rows are not weighted). A
+        fit's time is an equal share of its program's.
     best_estimator_ : JointEnsembleClassifier
         Of the chosen lam, trained on all data; only with `refit`, like what follows.
     refit_time_ : float
@@ -188,7 +189,7 @@ class JointEnsembleClassifierCV(
             name: JointEnsembleClassifier._parameter_constraints[name]
             for name in (*_OF_THE_ENSEMBLE, "random_state", "verbose")
         },
-        "lams": "no_validation",  # by `_check_lams`
+        "lams": "no_validation",  # by `check_lams`
         "cv": ["cv_object"],
         "scoring": [
             *(StrOptions(set(get_scorer_names())), callable),
@@ -276,11 +277,10 @@ shape (n_samples, ...)
             has been trained then. Or no ensemble could be trained at all.
         """
         lams = check_lams(self)
-        if isinstance(self.scoring, list | tuple | set | dict):
-            check_refit(self, list(self.scoring))
         ensemble = self._ensemble()
         ensemble._resolve_prototype(owner=type(self).__name__)
         scorer = self._scorer()
+        check_refit(self)
         with all_or_nothing(self):
             # What this fit does not find is not what an earlier one has found.
             for name in [name for name in vars(self) if name.endswith("_")]:
@@ -324,8 +324,7 @@ shape (n_samples, ...)
             self.lams_, self.n_splits_ = lams, len(splits)
             self.cv_results_, metrics = cv_results(self, ensemble, noted)
             self.multimetric_ = metrics != ["score"]
-            if self.multimetric_:
-                check_refit(self, metrics)
+            check_refit(self, metrics if self.multimetric_ else None)
             self.scorer_ = scorer
             self._choose()
             if self.refit:
@@ -360,6 +359,8 @@ shape (n_samples, ...)
         if isinstance(metric, str):
             means = self.cv_results_[f"mean_test_{metric}"]
             self.best_score_ = float(means[self.best_index_])
+        if self.verbose:
+            print(f"Chose lam={self.lam_:g}.")
 
     def _refit(self, ensemble: Any, seed: int, X: Any, y: Any, weight: Any) -> None:
         started = time.perf_counter()

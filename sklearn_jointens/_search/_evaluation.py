@@ -82,8 +82,11 @@ class LamEvaluation:
             for name, value in self.params.items()
         }
         scores = _as_dict(_score(ensemble, X, y, self.scorer, params, self.error_score))
-        proba, diversity = _proba_and_diversity(ensemble, X)
-        of_members = self._member_scores(ensemble, proba, X, y, params)
+        of_members: dict[str, float] = {}
+        diversity = np.nan
+        if len(rows):
+            proba, diversity = _proba_and_diversity(ensemble, X)
+            of_members = self._member_scores(ensemble, proba, X, y, params)
         further = {
             member_metric(metric): of_members.get(metric, np.nan) for metric in scores
         }
@@ -96,8 +99,10 @@ class LamEvaluation:
     ) -> dict[str, float]:
         """Means over members, by metric; those that can be told."""
         if self.is_accuracy:
-            correct = [ensemble._labels_of(each) == np.asarray(y) for each in proba]
-            weight = params.get("sample_weight")
+            y, weight = np.ravel(y), params.get("sample_weight")
+            correct = [ensemble._labels_of(each) == y for each in proba]
+            if weight is not None and not np.sum(weight):
+                return {}
             return {
                 "score": float(np.average(np.mean(correct, axis=0), weights=weight))
             }

@@ -20,6 +20,7 @@ from sklearn_jointens.training import isolated_random_state
 from sklearn_jointens.training.groups import (
     batches_alike,
     free_memory,
+    search_bar,
     train_groups,
     why_one_by_one,
 )
@@ -54,10 +55,10 @@ class Batching(NamedTuple):
 
     Attributes
     ----------
-    method : {"program", "one by one"}
+    method : {"program", "one by one", "both"}
     reason : str
     n_programs : int
-        How many programs there were, one after the other.
+        How many programs there were.
     """
 
     method: str
@@ -131,6 +132,7 @@ class LamGrid:
     def _fit_in_processes(self, splits: Sequence[int], n_processes: int) -> None:
         """Fit these splits' ensembles as programs of several processes."""
         parts = _parts(range(len(self.lams)), splits, n_processes)
+        n_processes = len(parts)
         grids = [
             LamGrid(
                 self.ensemble,
@@ -159,7 +161,8 @@ class LamGrid:
         """How the ensembles were trained."""
         if self.refusals:
             reason = "; ".join(dict.fromkeys(self.refusals))
-            return Batching("one by one", reason, self.n_programs)
+            method = "both" if self.n_programs else "one by one"
+            return Batching(method, reason, self.n_programs)
         reason = "the ensembles do not affect one another"
         return Batching("program", reason, self.n_programs)
 
@@ -180,7 +183,7 @@ class LamGrid:
             if refused is None:
                 for trial in trials.values():
                     trial.open_stream(net, workshop.dataset(net), reseed)
-                n_together = workshop.n_together(one, self._budget())
+                n_together = workshop.n_together([*trials.values()], self._budget())
         if refused is not None:
             places = [(i, s) for i in range(len(self.lams)) for s in trials]
             self._fit_one_by_one(places, refused)
@@ -203,8 +206,9 @@ class LamGrid:
         """Fit the ensembles at these splits and lams as one program."""
         started = time.perf_counter()
         places = [(i, s) for s, lams in chunk for i in lams]
-        self._say(f"Training {len(places)} ensembles as one program.")
+        self._say(f"Training {_ensembles(len(places))} as one program.")
         groups = None
+        workshop.forget(but={trials[s].seed for s, _ in chunk})
         with isolated_random_state(0, self.prototype.device) as reseed:
             nets = [
                 (
@@ -232,8 +236,8 @@ class LamGrid:
     def _fit_one_by_one(self, places: Sequence[tuple[int, int]], reason: str) -> None:
         """Fit the ensembles at these lams and splits each by itself."""
         self.refusals.append(reason)
-        self._say(f"Training {len(places)} ensembles one by one: {reason}.")
-        kept = Parallel(n_jobs=self.n_jobs)(
+        self._say(f"Training {_ensembles(len(places))} one by one: {reason}.")
+        fits = (
             delayed(_fit_alone)(
                 clone(self.ensemble).set_params(
                     lam=self.lams[i], random_state=self.splits[s].seed
@@ -244,11 +248,19 @@ class LamGrid:
             )
             for i, s in places
         )
-        self.kept.update(zip(places, kept, strict=True))
+        done = Parallel(n_jobs=self.n_jobs, return_as="generator")(fits)
+        with search_bar(len(places), "ensemble", self.verbose > 0) as bar:
+            for place, kept in zip(places, done, strict=True):
+                self.kept[place] = kept
+                bar.update()
 
     def _say(self, message: str) -> None:
         if self.verbose:
             print(message)
+
+
+def _ensembles(n: int) -> str:
+    return f"{n} ensemble" if n == 1 else f"{n} ensembles"
 
 
 def _run(grid: LamGrid) -> tuple[list[list[Any]], int, list[str]]:
@@ -267,6 +279,9 @@ def _fit_alone(
         ensemble.fit(X, y, sample_weight=weight)
     except Exception as caught:
         ensemble, error = None, caught
+    else:
+        if ensemble.net_.is_interrupted_:
+            raise KeyboardInterrupt
     return evaluate(split, Fitted(ensemble, error, time.perf_counter() - started))
 
 

@@ -1,7 +1,7 @@
 """Ensembles that are trained at once, from their initial weights to the fitted end."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ class Trial:
             weight = weight if valid_weight is None else weight * valid_weight
         self.stream = Stream(
             net,
-            Subset(dataset, self.rows.tolist()),
+            Subset(dataset, self.rows),
             self.y,
             weight,
             valid_weight,
@@ -198,8 +198,12 @@ class Workshop:
         X = None if is_seen else self.X[trial.rows]
         ensemble._keep(net, members, X, trial.y, trial.bags)
 
-    def n_together(self, trial: Trial, budget: float) -> int:
+    def n_together(self, trials: Sequence[Trial], budget: float) -> int:
         """How many ensembles can be trained together within a budget of bytes."""
-        _, net = self._first[trial.seed]
-        batch = min(trial.stream.iterator_train.batch_size, len(trial.rows))
-        return groups_within(budget, net, self.dataset(net), batch)
+        _, net = self._first[trials[0].seed]
+        largest = max(trial.stream.largest_batch for trial in trials)
+        return groups_within(budget, net, self.dataset(net), largest)
+
+    def forget(self, but: set[int]) -> None:
+        """Forget where ensembles of other seeds than these start."""
+        self._first = {s: first for s, first in self._first.items() if s in but}

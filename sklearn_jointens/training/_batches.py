@@ -88,6 +88,24 @@ def _fits(n_bytes: int, device: torch.device) -> bool:
     return n_bytes < _DEVICE_SHARE * free
 
 
+# Floats that the activations of one chunk of rows may take, about 64 MB.
+_CHUNK_FLOATS = 2**24
+_CHUNK_ROWS = 1000
+
+
+def chunk_size(module: Any, X: Any) -> int:
+    """Rows a chunk: enough to be fast, few enough that activations stay small."""
+    # A weight's outputs come first; behind the members where these are stacked.
+    axes = 1 if module.method == "loop" else 2
+    width = sum(
+        parameter.shape[:axes].numel()
+        for parameter in module.parameters()
+        if parameter.ndim > 1
+    )
+    positions = int(np.prod(X.shape[2:]))
+    return int(np.clip(_CHUNK_FLOATS // max(1, width * positions), 1, _CHUNK_ROWS))
+
+
 def row_chunks(
     X: Any, size: int, dtype: torch.dtype, device: str | torch.device
 ) -> Iterator[Tensor]:

@@ -23,6 +23,7 @@ from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training._batches import (
     ArrayDataset,
     BatchSlicer,
+    chunk_size,
     row_chunks,
     unwrap_subset,
 )
@@ -62,6 +63,10 @@ class JointNet(MemberNet):
     lam_: float
     precision_: str | None = None
     callbacks_: list[tuple[str, Any]]
+
+    # Whether Ctrl-C ended the last fit, or a callback.
+    is_interrupted_: bool = False
+    is_stopped_: bool = False
 
     # How the steps of the last fit were taken, and why; see `step_graph`.
     stepping_: str
@@ -177,10 +182,15 @@ class JointNet(MemberNet):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
         self.epochs_ = self.max_epochs if epochs is None else epochs
+        self.is_stopped_ = self.is_interrupted_ = False
         steady_heap()
         with step_graph(self, super().train_step) as self.step_graph_:
             try:
                 return super().fit_loop(X, y, epochs=epochs, **params)
+            except KeyboardInterrupt:
+                # skorch ends the fit, for Ctrl-C as for a callback that stops it.
+                self.is_interrupted_ = not self.is_stopped_
+                raise
             finally:
                 self.step_graph_ = None
 
@@ -276,6 +286,9 @@ class JointNet(MemberNet):
     def notify(self, method_name: str, **kwargs: Any) -> None:
         try:
             super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            self.is_stopped_ = True
+            raise
         finally:
             # After the callbacks, which log every value they find and expect numbers;
             # and also when one of them stops the training.
@@ -337,24 +350,6 @@ def _for_each_member(callback: Any) -> Any:
     if type(callback) is GradientNormClipping:
         return MemberNormClipping(**callback.get_params()).initialize()
     return callback
-
-
-# Floats that the activations of one chunk of rows may take, about 64 MB.
-_CHUNK_FLOATS = 2**24
-_CHUNK_ROWS = 1000
-
-
-def chunk_size(module: Any, X: Any) -> int:
-    """Rows a chunk: enough to be fast, few enough that activations stay small."""
-    # A weight's outputs come first; behind the members where these are stacked.
-    axes = 1 if module.method == "loop" else 2
-    width = sum(
-        parameter.shape[:axes].numel()
-        for parameter in module.parameters()
-        if parameter.ndim > 1
-    )
-    positions = int(np.prod(X.shape[2:]))
-    return int(np.clip(_CHUNK_FLOATS // max(1, width * positions), 1, _CHUNK_ROWS))
 
 
 def joint_net(

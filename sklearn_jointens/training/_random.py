@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,18 @@ import torch
 # The generators belong to the whole process: fits in several threads take turns, or
 # each would draw from, and put back, the state of another.
 _ONE_AT_A_TIME = threading.RLock()
+
+
+def host_state() -> tuple[Any, Any]:
+    """The states of NumPy's and Python's generators."""
+    return np.random.get_state(), random.getstate()
+
+
+def set_host_state(state: tuple[Any, Any]) -> None:
+    """Put back what `host_state` has returned."""
+    of_numpy, of_python = state
+    np.random.set_state(of_numpy)
+    random.setstate(of_python)
 
 
 @contextmanager
@@ -51,10 +64,9 @@ def isolated_random_state(
                 torch.cuda.manual_seed(seed)
 
     with _ONE_AT_A_TIME, torch.random.fork_rng(devices=devices):
-        python_state, numpy_state = random.getstate(), np.random.get_state()
+        before = host_state()
         try:
             reseed(seed)
             yield reseed
         finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)
+            set_host_state(before)

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from sklearn_jointens.nn._base import named_tensors
-from sklearn_jointens.training._batches import ArrayDataset
-from sklearn_jointens.training._joint_net import chunk_size
+from sklearn_jointens.training._batches import ArrayDataset, chunk_size
 
 # The share of free memory that may be taken without being asked.
 _SHARE_OF_FREE = 0.25
@@ -17,8 +16,9 @@ _SHARE_OF_FREE = 0.25
 _PLANNED = 0.85
 
 # Copies of an ensemble's weights: in the program, gradients, what optimizers keep (two
-# for Adam), the ensemble's net, the best epoch, and two while others leave.
-_COPIES_OF_WEIGHTS = 8
+# for Adam), the ensemble's net, the best epoch, two while others leave, and two of the
+# one that it starts like.
+_COPIES_OF_WEIGHTS = 10
 
 # The ensemble that others are copies of, with its members, and what vectorizing and
 # checking it takes.
@@ -60,7 +60,7 @@ def groups_within(budget: float, net: Any, dataset: ArrayDataset, batch: int) ->
     dataset : ArrayDataset
         Of all rows.
     batch : int
-        Rows of a training batch.
+        Rows of the largest batch.
 
     Returns
     -------

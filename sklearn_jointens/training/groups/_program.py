@@ -1,6 +1,6 @@
 """The members of several ensembles as one module, with one optimizer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -107,20 +107,18 @@ class Program:
         return self.groups[g].drawing()
 
     def evaluate(
-        self, chosen: Sequence[int], batches: Sequence[GroupedBatch]
-    ) -> list[tuple[GroupedTerms, Tensor]]:
+        self, chosen: Sequence[int], batches: Iterable[GroupedBatch]
+    ) -> Iterator[tuple[GroupedTerms, Tensor]]:
         """Terms of some of the groups on validation batches, one after the other."""
         module = self.module
         if len(chosen) < len(self.groups):
             module = module.select(self._members_of(chosen).tolist())
         module.eval()
-        with torch.no_grad():
-            return [
-                self._terms(
-                    module.forward_blocks(batch.inputs), batch, self.lam[chosen]
-                )
-                for batch in batches
-            ]
+        for batch in batches:
+            with torch.no_grad():
+                outputs = module.forward_blocks(batch.inputs)
+                terms = self._terms(outputs, batch, self.lam[chosen])
+            yield terms
 
     def _terms(
         self, outputs: Any, batch: GroupedBatch, lam: Tensor

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sklearn_jointens.training._batches import BatchSlicer, unwrap_subset
+from sklearn_jointens.training._random import host_state, set_host_state
 
 
 class Stream:
@@ -41,7 +42,9 @@ class Stream:
     iterator_train, iterator_valid : BatchSlicer
         The latter is None where nothing is split off.
     random_state : list of Tensor
-        Where the generators stand before the first epoch.
+        Where torch's generators stand before the first epoch.
+    host_state : tuple
+        Where NumPy's and Python's stand.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Stream:
         try:
             reseed(seed)
             train, valid = net.get_split_datasets(data, y)
-            self.random_state = random_state(net.device)
+            self.random_state, self.host_state = random_state(net.device), host_state()
             self.datasets = {"dataset_train": train, "dataset_valid": valid}
             self.iterator_train: BatchSlicer = net.get_iterator(train, training=True)
             self.iterator_valid: BatchSlicer | None = None
@@ -80,6 +83,12 @@ class Stream:
     def dataset(self) -> Any:
         """The data set of which all rows are."""
         return unwrap_subset(self.data)[0]
+
+    @property
+    def largest_batch(self) -> int:
+        """Rows of the largest batch, of training or validation."""
+        iterators = [self.iterator_train, self.iterator_valid]
+        return max(min(it.batch_size, it.n_samples) for it in iterators if it)
 
     def begin(self, nets: list[Any]) -> None:
         """Let these nets learn from the stream; what skorch does before an epoch."""
@@ -125,7 +134,7 @@ class Group:
 
     Attributes
     ----------
-    random_state : list of Tensor
+    random_state, host_state : list of Tensor, tuple
         Where the generators would stand if the ensemble were trained alone.
     error : Exception or None
         Why its training failed.
@@ -134,6 +143,7 @@ class Group:
     def __init__(self, net: Any, stream: Stream) -> None:
         self.net, self.stream = net, stream
         self.random_state = list(stream.random_state)
+        self.host_state = stream.host_state
         self.error: Exception | None = None
 
     @contextmanager
@@ -150,6 +160,16 @@ class Group:
             yield
         finally:
             self.random_state = random_state(device)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Call what may draw from NumPy's and Python's generators too."""
+        set_host_state(self.host_state)
+        with self.drawing():
+            try:
+                yield
+            finally:
+                self.host_state = host_state()
 
 
 def random_state(device: str | torch.device) -> list[Tensor]:

@@ -58,18 +58,37 @@ def train_groups(
         stream.begin(list(of_stream))
     groups = [group for stream, _ in nets for group in stream.groups]
     n_batches = sum(len(group.stream.iterator_train) for group in groups)
-    with tqdm(
-        desc="search",
-        total=n_batches * groups[0].net.max_epochs,
-        unit="batch",
-        leave=False,
-        delay=_DELAY_SECONDS,
-        disable=not verbose,
-    ) as bar:
+    total = n_batches * groups[0].net.max_epochs
+    with search_bar(total, "batch", verbose) as bar:
         _GroupLoop(Program(prototype, groups), bar).run()
     for stream, _ in nets:
         stream.groups = []
     return groups
+
+
+def search_bar(total: int, unit: str, verbose: bool) -> Any:
+    """A bar that appears only on long searches.
+
+    Parameters
+    ----------
+    total : int
+    unit : str
+        Of what `total` counts.
+    verbose : bool
+        Whether there is a bar at all.
+
+    Returns
+    -------
+    tqdm
+    """
+    return tqdm(
+        desc="search",
+        total=total,
+        unit=unit,
+        leave=False,
+        delay=_DELAY_SECONDS,
+        disable=not verbose,
+    )
 
 
 class _GroupLoop:
@@ -178,17 +197,17 @@ class _GroupLoop:
         drawn = [stream.valid_batches() for stream in collator.streams]
         # Streams may differ by a batch in length: the last of the shorter ones is
         # computed once more, and not looked at.
-        n_batches = max(map(len, drawn))
-        indices = [
+        indices = (
             [batches[min(b, len(batches) - 1)] for batches in drawn]
-            for b in range(n_batches)
-        ]
-        batches = [collator.collate(index) for index in indices]
-        results = self.program.evaluate(chosen, batches)
-        for g, group in enumerate(groups):
-            s = collator.streams.index(group.stream)
-            for b in range(len(drawn[s])):
-                self._notify_of_validation(group, g, indices[b][s], *results[b])
+            for b in range(max(map(len, drawn)))
+        )
+        places = [collator.streams.index(group.stream) for group in groups]
+        batches = map(collator.collate, indices)
+        for b, (terms, correct) in enumerate(self.program.evaluate(chosen, batches)):
+            for g, (group, s) in enumerate(zip(groups, places, strict=True)):
+                if b < len(drawn[s]):
+                    self._notify_of_validation(group, g, drawn[s][b], terms, correct)
+        for group, s in zip(groups, places, strict=True):
             group.net.history.record("valid_batch_count", len(drawn[s]))
 
     def _notify_of_validation(
@@ -225,7 +244,7 @@ class _GroupLoop:
             # Schedules expect that the optimizer has been at work.
             net.optimizer_.step()
         try:
-            with group.drawing():
+            with group.calling():
                 net.notify("on_epoch_end", **group.stream.datasets)
         except KeyboardInterrupt:
             # How skorch stops a training early.

@@ -28,7 +28,7 @@ def written(choose_lam, tmp_path, monkeypatch):
 
 def test_choose_lam_writes_the_lams_that_its_scores_say(written):
     scores = pd.read_csv(written / "choose_lam_scores.csv")
-    table = pd.read_csv(written / "choose_lam.csv")
+    table = pd.read_csv(written / "choose_lam_log_loss.csv")
 
     assert len(table) == 4
     by_size = scores.groupby(["members", "hidden"], sort=False)
@@ -38,8 +38,8 @@ def test_choose_lam_writes_the_lams_that_its_scores_say(written):
         best = means.idxmax()
         as_good = means.index[means >= means[best] - sem(splits[best])]
         assert row["best lam"] == best
-        assert row["one standard error"] == as_good.min()
-        assert row["log-loss at best"].split()[0] == f"{-means[best]:.3f}"
+        assert row["chosen lam"] == as_good.min()
+        assert row["log-loss at best lam"].split()[0] == f"{-means[best]:.3f}"
 
 
 def test_choose_lam_draws_all_pictures_and_says_how_it_was_run(written):

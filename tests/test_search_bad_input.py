@@ -199,7 +199,7 @@ def test_settings_of_the_member(settings, error, message, fitted, data):
 def test_refit_that_does_not_say_which_of_several_metrics(scoring, refit, fitted, data):
     message = (
         f"The 'refit' parameter of {OWNER} must be one of the metrics "
-        f"{sorted(scoring)}, a callable or False when 'scoring' holds several. "
+        f"{sorted(scoring)}, a callable or False when 'scoring' names its metrics. "
         f"Got {refit!r} instead."
     )
 
@@ -207,6 +207,16 @@ def test_refit_that_does_not_say_which_of_several_metrics(scoring, refit, fitted
         fitted.set_params(scoring=scoring, refit=refit),
         ValueError,
         f"^{re.escape(message)}$",
+        *data,
+    )
+
+
+def test_refit_that_names_another_metric_than_the_only_one(fitted, data):
+    check_refused(
+        fitted.set_params(scoring="accuracy", refit="accurcy"),
+        ValueError,
+        f"The 'refit' parameter of {OWNER} must be True, False or a callable when "
+        "'scoring' is one metric. Got 'accurcy' instead.",
         *data,
     )
 

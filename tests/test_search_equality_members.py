@@ -15,7 +15,12 @@ from search_tools import (
 )
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
-from skorch.callbacks import GradientNormClipping, LRScheduler
+from skorch.callbacks import (
+    EarlyStopping,
+    EpochScoring,
+    GradientNormClipping,
+    LRScheduler,
+)
 from skorch.dataset import ValidSplit
 from torch import nn
 from torch.optim import Adam, lr_scheduler
@@ -218,3 +223,21 @@ def test_half_precision_agrees_better_than_it_approximates(iris):
 
     assert 0 < atol < 0.01
     assert_equals_grid_search(net, X, y, precision="bf16", atol=atol)
+
+
+def test_scoring_that_draws_from_numpys_generator(iris):
+    """Each ensemble draws what it would draw by itself."""
+
+    def noisy(net, dataset, y):
+        return float(np.random.rand())
+
+    net = member(
+        max_epochs=4,
+        train_split=ValidSplit(3),
+        callbacks=[
+            ("noise", EpochScoring(noisy, name="noise")),
+            ("stop", EarlyStopping("noise", patience=1)),
+        ],
+    )
+
+    assert_equals_grid_search(net, *iris)

@@ -187,3 +187,28 @@ def test_ctrl_c_in_a_scorer(data):
         clf.fit(*data)
 
     assert not hasattr(clf, "cv_results_")
+
+
+def test_ctrl_c_in_a_fit_by_itself_ends_the_search(data):
+    """skorch ends the fit, and the search went on with what was half trained."""
+
+    class Interrupted(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.train_step = _raising(KeyboardInterrupt())
+
+    clf = search(member(callbacks=[Interrupted()]))
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*data)
+
+    assert not hasattr(clf, "cv_results_")
+
+
+def test_a_callback_that_stops_a_fit_by_itself_does_not_end_the_search(data):
+    class Enough(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    clf = search(member(callbacks=[Enough()])).fit(*data)
+
+    assert clf.batching_.method == "one by one"
+    assert len(clf.history_) == 1

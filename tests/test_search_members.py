@@ -10,6 +10,7 @@ import pytest
 import torch
 from search_tools import LAMS, member, rows_of, search
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from skorch.dataset import ValidSplit
@@ -208,3 +209,29 @@ def test_scorers_may_keep_pickle_save_and_thin_out_ensembles(cancer, tmp_path):
     assert len(seen) == 9
     assert all(len(clf.estimators_) == 2 for clf in seen)
     assert roc_auc_score(y, seen[0].predict_proba(X)[:, 1]) > 0.5
+
+
+def test_labels_in_a_column(iris):
+    """They were compared with the predictions of every row."""
+    X, y = iris
+    flat = search(refit=False).fit(X, y)
+
+    with pytest.warns(DataConversionWarning):
+        column = search(refit=False).fit(X, y[:, None])
+
+    for name in ("mean_test_score", "mean_test_member_score"):
+        np.testing.assert_array_equal(column.cv_results_[name], flat.cv_results_[name])
+
+
+def test_rows_without_weight_say_nothing_of_the_members(iris):
+    X, y = iris
+    weight = np.ones(len(y))
+    train, test = np.arange(60), np.arange(60, len(y))
+    weight[test] = 0
+
+    fitted = search(cv=[(train, test)], refit=False)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fitted.fit(X, y, sample_weight=weight)
+
+    assert np.isnan(fitted.cv_results_["mean_test_member_score"]).all()

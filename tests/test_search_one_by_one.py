@@ -171,7 +171,8 @@ def test_reason_is_told_and_results_are_the_same(name, data, capsys):
     assert reason in fitted.batching_.reason
     assert fitted.batching_.n_programs == 0
     line = f"Training 4 ensembles one by one: {fitted.batching_.reason}.\n"
-    assert capsys.readouterr().out == line
+    chosen = f"Chose lam={fitted.lam_:g}.\n"
+    assert capsys.readouterr().out == line + chosen
 
 
 def test_generator_of_the_users_own(data):
@@ -245,6 +246,7 @@ def test_program_that_fails_in_the_middle_is_done_one_by_one(data, monkeypatch, 
     assert capsys.readouterr().out == (
         "Training 4 ensembles as one program.\n"
         f"Training 4 ensembles one by one: {reason}.\n"
+        f"Chose lam={fitted.lam_:g}.\n"
     )
 
 
@@ -263,7 +265,7 @@ def test_a_program_that_fails_leaves_the_others_alone(data, monkeypatch):
     fitted = search(scoring=mixed.scorer(), **settings).fit(*data)
     search(scoring=whole.scorer(), **settings).fit(*data)
 
-    assert fitted.batching_.method == "one by one"
+    assert fitted.batching_.method == "both"
     assert fitted.batching_.n_programs == 8
     assert_same_seen(mixed, whole, atol=1e-9)
 

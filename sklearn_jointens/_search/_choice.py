@@ -61,7 +61,9 @@ def check_refit(search: Any, metrics: list[str] | None = None) -> None:
     if callable(refit) or refit is False:
         return
     if metrics is None:
-        if isinstance(refit, str) and refit != search.scoring:
+        # What a callable returns is not known before.
+        is_one = search.scoring is None or isinstance(search.scoring, str)
+        if is_one and isinstance(refit, str) and refit != search.scoring:
             raise ValueError(
                 f"{name} must be True, False or a callable when 'scoring' is one "
                 f"metric. Got {refit!r} instead."

@@ -1,6 +1,5 @@
 """The tables and the pictures of `choose_lam.py`."""
 
-import csv
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from _report import GRID, INK, JOINT, QUIET, STYLE
+from _report import GRID, INK, JOINT, QUIET, STYLE, markdown_table
 from scipy.stats import sem
 
 mpl.use("Agg")
@@ -20,6 +19,13 @@ from matplotlib.ticker import PercentFormatter
 from sklearn_jointens.inspection import LamCurveDisplay
 
 HALF = "#d2691e"
+CHOSEN = "chosen lam"
+
+# What is kept of every split.
+METRICS = (
+    *("neg_log_loss", "accuracy", "accuracy_of_half"),
+    *("member_neg_log_loss", "member_accuracy", "diversity"),
+)
 
 
 def name_of(one: Any) -> str:
@@ -58,13 +64,12 @@ def write_tables(searched: Sequence[Any], provenance: str, folder: Path) -> str:
         The Markdown.
     """
     _all_scores(searched).to_csv(folder / "choose_lam_scores.csv", index=False)
-    rows = _cells(searched)
-    with (folder / "choose_lam.csv").open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    text = "\n\n".join([provenance, caption(searched), "\n".join(lines)]) + "\n"
+    parts = [provenance, caption(searched)]
+    for metric, row in (("log_loss", _loss_row), ("accuracy", _accuracy_row)):
+        table = pd.DataFrame([row(one) for one in searched])
+        table.to_csv(folder / f"choose_lam_{metric}.csv", index=False)
+        parts.append(markdown_table([table.columns, *table.to_numpy()]))
+    text = "\n\n".join(parts) + "\n"
     (folder / "choose_lam.md").write_text(text)
     return text
 
@@ -76,63 +81,69 @@ def caption(searched: Sequence[Any]) -> str:
     of_sets = "; ".join(f"{d}: {n:,} rows, {k} splits" for d, n, k in sets)
     return (
         f"{of_sets}. Adam, learning rate {first.lr:g}, at most {first.max_epochs} "
-        "epochs, best epoch of each ensemble restored. Behind ±: one standard error "
-        "over the splits, of differences within a split where a + or - stands before."
+        "epochs, the best epoch of each ensemble restored. First table: log-loss, and "
+        "how much more it is at lam=0 and lam=1; the chosen lam is that of one "
+        "standard error. Second table: accuracy in %, of all members and of half of "
+        "them. Behind ±: one standard error over the splits; of a difference, that of "
+        "the differences within splits."
     )
 
 
 def _all_scores(searched: Sequence[Any]) -> pd.DataFrame:
+    """A row for each lam and split of each search."""
     frames = []
     for one in searched:
-        metrics = ["neg_log_loss", "accuracy", "accuracy_of_half"]
-        kept = [*metrics, *(f"member_{m}" for m in metrics[:2]), "diversity"]
-        by_metric = {metric: scores(one, metric) for metric in kept}
-        for i, lam in enumerate(one.search.lams_):
-            frame = pd.DataFrame({m: s[i].round(6) for m, s in by_metric.items()})
-            hidden = "-".join(map(str, one.hidden))
-            keys = [one.data, one.n_members, hidden, lam]
-            for at, (name, key) in enumerate(
-                zip(["data", "members", "hidden", "lam"], keys, strict=True)
-            ):
-                frame.insert(at, name, key)
-            frame.insert(4, "split", range(len(frame)))
-            frames.append(frame)
+        lams, n_splits = one.search.lams_, one.search.n_splits_
+        columns = {
+            "data": one.data,
+            "members": one.n_members,
+            "hidden": "-".join(map(str, one.hidden)),
+            "lam": np.repeat(lams, n_splits),
+            "split": np.tile(np.arange(n_splits), len(lams)),
+        }
+        for metric in METRICS:
+            columns[metric] = scores(one, metric).ravel().round(6)
+        frames.append(pd.DataFrame(columns))
     return pd.concat(frames)
 
 
-def _cells(searched: Sequence[Any]) -> list[list[str]]:
-    """Rows of text below a row of headings."""
-    heading = [
-        *("data", "members", "parameters", "best lam", "one standard error"),
-        *("log-loss at best", "lam=0", "lam=1"),
-        *("best lam by accuracy", "accuracy at best", "lam=0", "lam=1"),
-        *("half of members: lam=0", "one standard error", "lam=1", "seconds"),
-    ]
-    return [heading, *map(_row, searched)]
+def _loss_row(one: Any) -> dict[str, str]:
+    lams, loss = one.search.lams_, losses(one)
+    best = loss.mean(axis=1).argmin()
+    return {
+        "data": one.data,
+        "members": name_of(one),
+        "parameters": f"{one.n_parameters:,}",
+        "log-loss at best lam": _with_error(loss[best], "{:.3f}"),
+        "best lam": f"{lams[best]:g}",
+        CHOSEN: f"{one.search.lam_:g}",
+        "lam=0": _behind(loss[lams.argmin()] - loss[best]),
+        "lam=1": _behind(loss[lams.argmax()] - loss[best]),
+    }
 
 
-def _row(one: Any) -> list[str]:
-    lams = one.search.lams_
-    loss, accuracy = losses(one), 100 * scores(one, "accuracy")
+def _accuracy_row(one: Any) -> dict[str, str]:
+    lams, chosen = one.search.lams_, one.search.best_index_
+    low, high = lams.argmin(), lams.argmax()
+    accuracy = 100 * scores(one, "accuracy")
     half = 100 * scores(one, "accuracy_of_half")
-    low, high, chosen = lams.argmin(), lams.argmax(), one.search.best_index_
-    best, most = loss.mean(axis=1).argmin(), accuracy.mean(axis=1).argmax()
-    return [
-        *(one.data, name_of(one), f"{one.n_parameters:,}"),
-        *(f"{lams[best]:g}", f"{lams[chosen]:g}"),
-        _with_error(loss[best], "{:.3f}"),
-        *(_with_error(loss[i] - loss[best], "{:+.3f}") for i in (low, high)),
-        f"{lams[most]:g}",
-        _with_error(accuracy[most], "{:.1f}") + " %",
-        *(_with_error(accuracy[i] - accuracy[most], "{:+.1f}") for i in (low, high)),
-        *(_with_error(half[i], "{:.1f}") + " %" for i in (low, chosen, high)),
-        f"{one.seconds:.0f}",
-    ]
+    return {
+        "data": one.data,
+        "members": name_of(one),
+        "lam=0": _with_error(accuracy[low], "{:.1f}"),
+        CHOSEN: _with_error(accuracy[chosen], "{:.1f}"),
+        "lam=1": _with_error(accuracy[high], "{:.1f}"),
+        "half, lam=0": _with_error(half[low], "{:.1f}"),
+        f"half, {CHOSEN}": _with_error(half[chosen], "{:.1f}"),
+        "half, lam=1": _with_error(half[high], "{:.1f}"),
+    }
+
+
+def _behind(differences: np.ndarray) -> str:
+    return _with_error(differences, "{:+.3f}") if differences.any() else "best"
 
 
 def _with_error(values: np.ndarray, form: str) -> str:
-    if not values.any():
-        return "-"
     return f"{form.format(values.mean())} ± {form.format(sem(values)).lstrip('+')}"
 
 
@@ -257,8 +268,8 @@ def draw_map(searched: Sequence[Any], path: Path) -> None:
         bar.outline.set_visible(False)
         bar.set_label("log-loss above the best lam's")
         text = (
-            "Ring: best lam. Square: what 'one_standard_error' chooses, the smallest "
-            "lam that is as good within the noise."
+            "Ring: the best lam. Square: what 'one_standard_error' chooses, the "
+            "smallest lam within one standard error of the best."
         )
         text = textwrap.fill(text, 75 * len(names))
         figure.supxlabel(text, size=10, color=QUIET)

@@ -1,6 +1,7 @@
 """The table and the picture of `compare_ensembles.py`."""
 
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,17 @@ def markdown(results: pd.DataFrame, methods: dict[str, str]) -> str:
                     runs["note"].fillna("").iloc[0],
                 ]
             )
-        cells = [columns, *rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
-        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
         heading = f"**{n_members} members of {hidden} hidden units**"
-        parts.append("\n".join([heading, "", *lines]))
+        parts += [heading, markdown_table([columns, *rows])]
     return "\n\n".join(parts)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, aligned for reading as it is; the first row is its heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
 
 
 def _mean(values: pd.Series, form: str) -> str:

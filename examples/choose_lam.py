@@ -141,7 +141,7 @@ def search_lam(
     )
 
 
-def provenance(options: argparse.Namespace, seconds: float) -> str:
+def provenance(options: argparse.Namespace, commit: str, seconds: float) -> str:
     """The command, the state of the code and the machine."""
     # Where files lie on this machine is nobody's business.
     arguments = [a if not Path(a).is_absolute() else Path(a).name for a in sys.argv[1:]]
@@ -149,11 +149,11 @@ def provenance(options: argparse.Namespace, seconds: float) -> str:
         f"`{shlex.join(['python', 'examples/choose_lam.py', *arguments])}`, "
         f"{seconds:.0f} s on {os.cpu_count()} CPU cores, torch threads: "
         f"{torch.get_num_threads()}, torch: {torch.__version__}, device: "
-        f"{options.device}, commit: {_commit()}"
+        f"{options.device}, commit: {commit}"
     )
 
 
-def _commit() -> str:
+def find_commit() -> str:
     """Of the code beside this file, where it is a clone."""
     command = ["git", "describe", "--always", "--dirty"]
     try:
@@ -183,7 +183,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     lams = [0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0]
     add("--lams", type=float, nargs="+", default=lams)
     add("--lr", type=float, default=0.002, help="of each member, for Adam")
-    add("--epochs", type=int, default=200, help="at most")
+    add("--epochs", type=int, default=400, help="at most")
     add("--patience", type=int, default=10, help="epochs without improvement")
     add("--repeats", type=int, default=3, help="of the folds")
     add("--seed", type=int, default=0)
@@ -199,8 +199,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Search, and write pictures and tables."""
-    options = parse_options()
-    start = time.perf_counter()
+    options, commit = parse_options(), find_commit()
     tasks = []
     for name in options.only:
         is_digits = name == "digits"
@@ -213,7 +212,7 @@ def main() -> None:
         tasks += [(data, *size) for size in sizes(data, options.units)]
     searched = [search_lam(*task, options) for task in tqdm(tasks, unit="search")]
     options.out.mkdir(parents=True, exist_ok=True)
-    line = provenance(options, time.perf_counter() - start)
+    line = provenance(options, commit, sum(one.seconds for one in searched))
     print(write_tables(searched, line, options.out))
     for name in options.only:
         of_data = [one for one in searched if one.data == name]

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m examples.benchmarks                        # all, half an hour
+    python -m examples.benchmarks                        # all, 40 minutes
     python -m examples.benchmarks step fit --config 16x64
     python -m examples.benchmarks --data fashion_mnist.npz --out docs/images
     python -m examples.benchmarks --device cuda --out docs/images

@@ -8,11 +8,12 @@ from sklearn.model_selection._validation import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions, validate_params
 from sklearn.utils.metadata_routing import _routing_enabled
-from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _check_method_params, _check_sample_weight
 
 __all__ = [
     "Interval",
     "StrOptions",
+    "_check_method_params",
     "_check_sample_weight",
     "_fit_context",
     "_routing_enabled",

@@ -5,7 +5,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
+from search_tools import rows_of
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import minmax_scale
 
@@ -52,3 +53,21 @@ def digits_test(_digits):
     """200 rows of scaled float32 digits that ``digits`` does not contain."""
     _, X_test, _, y_test = _digits
     return X_test.copy(), y_test.copy()
+
+
+@pytest.fixture(scope="module")
+def iris():
+    """100 scaled rows, 3 classes."""
+    return rows_of(load_iris)
+
+
+@pytest.fixture(scope="module")
+def wine():
+    """100 scaled rows, 3 classes."""
+    return rows_of(load_wine)
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    """100 scaled rows, 2 classes."""
+    return rows_of(load_breast_cancer)

@@ -61,7 +61,7 @@ def test_a_short_fit_prints_a_line_an_epoch_and_no_bar(digits, capfd):
 
 
 def test_a_long_fit_shows_its_progress(digits, capfd, monkeypatch):
-    monkeypatch.setattr("sklearn_jointens.training._callbacks._DELAY_SECONDS", 0.0)
+    monkeypatch.setattr("sklearn_jointens.training._callbacks.DELAY_SECONDS", 0.0)
     X, y = digits
     net = mlp_classifier((4,), max_epochs=3)
     JointEnsembleClassifier(net, n_estimators=2, random_state=0, verbose=1).fit(X, y)

@@ -24,21 +24,6 @@ REPEATING_FOLDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def iris():
-    return rows_of(load_iris)
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return rows_of(load_wine)
-
-
-@pytest.fixture(scope="module")
-def cancer():
-    return rows_of(load_breast_cancer)
-
-
 # -- data sets and optimizers ----------------------------------------------------------
 
 

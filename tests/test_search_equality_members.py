@@ -10,10 +10,9 @@ from search_tools import (
     assert_equals_grid_search,
     member,
     member_of,
-    rows_of,
     stopping,
 )
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.datasets import load_digits
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import (
     EarlyStopping,
@@ -27,21 +26,6 @@ from torch.optim import Adam, lr_scheduler
 
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.nn import ConvNet
-
-
-@pytest.fixture(scope="module")
-def iris():
-    return rows_of(load_iris)
-
-
-@pytest.fixture(scope="module")
-def wine():
-    return rows_of(load_wine)
-
-
-@pytest.fixture(scope="module")
-def cancer():
-    return rows_of(load_breast_cancer)
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from search_tools import LAMS, member, rows_of, search
-from sklearn.datasets import load_breast_cancer, load_iris
+from search_tools import LAMS, member, search
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss, make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -17,16 +16,6 @@ from skorch.dataset import ValidSplit
 
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.losses import diversity
-
-
-@pytest.fixture(scope="module")
-def iris():
-    return rows_of(load_iris)
-
-
-@pytest.fixture(scope="module")
-def cancer():
-    return rows_of(load_breast_cancer)
 
 
 def grid_search(**params):

@@ -4,22 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from search_tools import LAMS, member, rows_of, search
-from sklearn.datasets import load_breast_cancer, load_iris
+from search_tools import LAMS, member, search
 from sklearn.metrics import log_loss, make_scorer
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from sklearn_jointens import JointEnsembleClassifier
-
-
-@pytest.fixture(scope="module")
-def iris():
-    return rows_of(load_iris)
-
-
-@pytest.fixture(scope="module")
-def cancer():
-    return rows_of(load_breast_cancer)
 
 
 def grid_search(**params):

@@ -12,7 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from sklearn_jointens._checks import check_X
-from sklearn_jointens._compat import _safe_indexing, _score
+from sklearn_jointens._compat import _check_method_params, _safe_indexing, _score
 from sklearn_jointens.losses import diversity
 
 # What is kept besides the scores that were asked for.
@@ -77,10 +77,7 @@ class LamEvaluation:
 
     def _scores(self, ensemble: Any, rows: np.ndarray) -> dict[str, float]:
         X, y = (_safe_indexing(part, rows) for part in self.data)
-        params = {
-            name: _safe_indexing(value, rows) if self._is_by_row(value) else value
-            for name, value in self.params.items()
-        }
+        params = _check_method_params(self.data[0], self.params, indices=rows)
         scores = _as_dict(_score(ensemble, X, y, self.scorer, params, self.error_score))
         of_members: dict[str, float] = {}
         diversity = np.nan
@@ -123,10 +120,6 @@ class LamEvaluation:
             except Exception:  # of a scorer that takes nothing but an ensemble
                 return {}
         return {name: float(np.mean([s[name] for s in scores])) for name in scores[0]}
-
-    def _is_by_row(self, value: Any) -> bool:
-        is_sized = hasattr(value, "__len__") and not isinstance(value, str)
-        return is_sized and len(value) == len(self.data[1])
 
 
 def metrics_in(noted: list[dict[str, Any]]) -> list[str]:

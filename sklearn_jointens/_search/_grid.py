@@ -178,12 +178,8 @@ class LamGrid:
         with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
             net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
-            if any(trial.tells_copies_apart for trial in trials.values()):
-                refused = "copies of a row have bootstrap counts of their own"
-            if refused is None:
-                for trial in trials.values():
-                    trial.open_stream(net, workshop.dataset(net), reseed)
-                n_together = workshop.n_together([*trials.values()], self._budget())
+        if any(trial.tells_copies_apart for trial in trials.values()):
+            refused = "copies of a row have bootstrap counts of their own"
         if refused is not None:
             places = [(i, s) for i in range(len(self.lams)) for s in trials]
             self._fit_one_by_one(places, refused)
@@ -193,6 +189,10 @@ class LamGrid:
         if n_processes > 1:
             self._fit_in_processes(list(trials), n_processes)
             return
+        with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
+            for trial in trials.values():
+                trial.open_stream(net, workshop.dataset(net), reseed)
+            n_together = workshop.n_together([*trials.values()], self._budget())
         for alike in _groupby(trials, lambda s: batches_alike(net, trials[s].stream)):
             for chunk in _chunks(alike, len(self.lams), n_together):
                 self._fit_program(workshop, trials, chunk)

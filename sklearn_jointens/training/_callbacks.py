@@ -8,7 +8,7 @@ from skorch.callbacks import Callback, GradientNormClipping, PrintLog
 from tqdm.auto import tqdm
 
 # Fits shorter than this show their epochs and no bar.
-_DELAY_SECONDS = 5.0
+DELAY_SECONDS = 5.0
 
 
 def is_stock(code: Any) -> bool:
@@ -45,7 +45,7 @@ class FitProgress(Callback):
         self.n_done_ += 1
         if self.bar_ is not None:
             self.bar_.update()
-        elif time.monotonic() - self.start_ > _DELAY_SECONDS:
+        elif time.monotonic() - self.start_ > DELAY_SECONDS:
             # Not made before it is wanted: tqdm would draw it around printed lines.
             self.bar_ = tqdm(
                 desc="fit",

@@ -16,15 +16,13 @@ from tqdm.auto import tqdm
 
 from sklearn_jointens.losses import GroupedTerms, JointTerms
 from sklearn_jointens.training._batches import Batch
+from sklearn_jointens.training._callbacks import DELAY_SECONDS
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._joint_net import DivergenceError
 from sklearn_jointens.training.groups._batchable import is_scheduled
 from sklearn_jointens.training.groups._batches import Collator
 from sklearn_jointens.training.groups._program import Program
 from sklearn_jointens.training.groups._stream import Group, Stream
-
-# Programs that are done sooner show no bar.
-_DELAY_SECONDS = 5.0
 
 
 def train_groups(
@@ -86,7 +84,7 @@ def search_bar(total: int, unit: str, verbose: bool) -> Any:
         total=total,
         unit=unit,
         leave=False,
-        delay=_DELAY_SECONDS,
+        delay=DELAY_SECONDS,
         disable=not verbose,
     )
 

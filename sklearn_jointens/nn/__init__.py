@@ -15,6 +15,10 @@ from sklearn_jointens.nn.layers._convolution import (
     VectorizedConvTranspose2d,
     VectorizedConvTranspose3d,
 )
+from sklearn_jointens.nn.layers._encoding import (
+    TabularEncoding,
+    VectorizedTabularEncoding,
+)
 from sklearn_jointens.nn.layers._normalization import (
     VectorizedBatchNorm1d,
     VectorizedBatchNorm2d,
@@ -25,12 +29,16 @@ from sklearn_jointens.nn.layers._normalization import (
     VectorizedLayerNorm,
 )
 from sklearn_jointens.nn.networks._densenet import DenseNetBC
+from sklearn_jointens.nn.networks._encoding import tabular_encoding
 from sklearn_jointens.nn.networks._simple import MLP, ConvNet
+from sklearn_jointens.nn.networks._tabular import TabularMLP
 
 __all__ = [
     "MLP",
     "ConvNet",
     "DenseNetBC",
+    "TabularEncoding",
+    "TabularMLP",
     "VectorizedBatchNorm1d",
     "VectorizedBatchNorm2d",
     "VectorizedBatchNorm3d",
@@ -48,6 +56,8 @@ __all__ = [
     "VectorizedLinear",
     "VectorizedModule",
     "VectorizedPReLU",
+    "VectorizedTabularEncoding",
     "split_members",
+    "tabular_encoding",
     "vectorize_members",
 ]

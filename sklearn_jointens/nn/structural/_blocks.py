@@ -103,6 +103,9 @@ class BlockRun:
             if isinstance(value := values[slot], PerBlock)
         }
         if step.slot not in program.hidden:
+            if step.slot in program.each:
+                (blocks,) = shared.values()
+                return PerBlock(program.each[step.slot](blocks.parts))
             # What is asked of a hidden tensor may be its number of rows.
             asks = any(slot in program.hidden for slot in step.uses)
             alone = bool(shared) or (asks and len(set(self._n_rows)) > 1)

@@ -26,7 +26,7 @@ from sklearn_jointens.nn.layers._basic import VectorizedLayer
 from sklearn_jointens.nn.structural._blocks import BlockRun
 from sklearn_jointens.nn.structural._program import Program
 from sklearn_jointens.nn.structural._rewrite import rewrite
-from sklearn_jointens.nn.structural._tables import VECTORIZED_LAYERS, is_torch_layer
+from sklearn_jointens.nn.structural._tables import VECTORIZED_LAYERS, is_layer
 
 
 class StructuralModule(VectorizedModule):
@@ -195,7 +195,7 @@ class _Tracer(fx.Tracer):
         self._modes = _modes()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_torch_layer(m)
+        return is_layer(m)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         if _modes() != self._modes:
@@ -248,7 +248,7 @@ def _vectorize_tree(modules: Sequence[nn.Module], path: str) -> nn.Module:
             return layer(modules)
     except CannotVectorize as error:
         raise CannotVectorize(f"no vectorized form of {error} ('{path}')") from error
-    if is_torch_layer(first):
+    if is_layer(first):
         if named_tensors(first):
             raise CannotVectorize(
                 f"no vectorized form of {type(first).__name__} ('{path}')"

@@ -56,8 +56,9 @@ class Program:
     random : frozenset of int
         Slots of hidden tensors that random numbers were drawn for.
     each : dict of int to callable
-        For the slots of layers that are given a shared value: the layer's function
-        for one value for each block of members, see ``_blocks.py``.
+        For the slots of layers that are given a shared value and have weights or
+        buffers: the layer's function for one value for each block of members, see
+        ``_blocks.py``. It takes one tensor where the slot is hidden, else a sequence.
     """
 
     steps: tuple[Step, ...]

@@ -21,6 +21,7 @@ from sklearn_jointens.nn.layers._basic import (
     VectorizedEmbedding,
     VectorizedLayer,
 )
+from sklearn_jointens.nn.layers._encoding import SharedLayer
 from sklearn_jointens.nn.structural import _operations, _tables
 from sklearn_jointens.nn.structural._program import (
     INPUT,
@@ -176,6 +177,12 @@ class _Rewriter:
         raise CannotVectorize(f"no vectorized form of {what}")
 
     def _add_vectorized(self, layer: VectorizedLayer, value: Ref, what: str) -> Ref:
+        if isinstance(layer, SharedLayer):
+            if self._is_hidden(value):
+                raise CannotVectorize(f"{what} is given what the members compute")
+            ref = self._builder.call(layer, value)
+            self._builder.each[ref] = layer.forward_each
+            return ref
         if not self._is_hidden(value):
             if isinstance(layer, SharedInputLayer):
                 ref = self._call_hidden(layer.forward_shared, value)

@@ -7,15 +7,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn.layers import _basic, _convolution, _normalization
+from sklearn_jointens.nn.layers import (
+    _basic,
+    _convolution,
+    _encoding,
+    _normalization,
+)
 from sklearn_jointens.nn.structural import _operations
 
-# A vectorized layer is named after the layer that it stands for.
+# A vectorized layer is named after the layer of torch that it stands for.
 VECTORIZED_LAYERS: Mapping[type[nn.Module], type[_basic.VectorizedLayer]] = {
-    getattr(nn, name.removeprefix("Vectorized")): layer
-    for module in (_basic, _convolution, _normalization)
-    for name, layer in vars(module).items()
-    if name.startswith("Vectorized") and name != "VectorizedLayer"
+    _encoding.TabularEncoding: _encoding.VectorizedTabularEncoding,
+    **{
+        getattr(nn, name.removeprefix("Vectorized")): layer
+        for module in (_basic, _convolution, _normalization)
+        for name, layer in vars(module).items()
+        if name.startswith("Vectorized") and name != "VectorizedLayer"
+    },
 }
 
 # Layers without weights that do to each number what they do in a member.
@@ -156,8 +164,10 @@ FUNCTION_NAMES: dict[Callable, str] = {
 del FUNCTION_NAMES[torch.adaptive_max_pool1d]
 
 
-def is_torch_layer(module: nn.Module) -> bool:
-    """Whether a module is one of torch's own that is run as a whole."""
+def is_layer(module: nn.Module) -> bool:
+    """Whether a module is run as a whole: torch's own, and those of the tables."""
+    if type(module) in VECTORIZED_LAYERS:
+        return True
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
     own = type(module).__module__.startswith("torch.nn")
     return own and not isinstance(module, containers)

@@ -1,0 +1,82 @@
+"""The member network for tables."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_jointens.nn.layers._encoding import TabularEncoding
+from sklearn_jointens.nn.networks._simple import MLP
+
+
+class TabularMLP(nn.Module):
+    """Multi-layer perceptron on the encoded rows of a table; it returns logits.
+
+    Parameters
+    ----------
+    encoding : TabularEncoding
+        Makes features of rows. It has nothing to train, and members may share it.
+    n_classes : int
+        Number of logits.
+    hidden_layer_sizes : int or sequence of int, default=(128, 128)
+        Number of units of each hidden layer.
+    activation : str, default="relu"
+        As in `MLP`.
+    dropout : float, default=0.0
+        Probability of dropping a hidden unit, after its activation.
+    dtype : torch.dtype, optional
+        Of the weights and of the encoding's features. By default torch's default.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_jointens.nn import TabularMLP, tabular_encoding
+    >>> X = np.array([[0.5, np.nan], [1e9, 2.0], [0.7, 3.0]])
+    >>> network = TabularMLP(tabular_encoding(X, n_bins=2), n_classes=3)
+    >>> network(torch.from_numpy(X)).shape
+    torch.Size([3, 3])
+    """
+
+    def __init__(
+        self,
+        encoding: TabularEncoding,
+        n_classes: int,
+        hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        if not isinstance(encoding, TabularEncoding):
+            raise ValueError(
+                "The 'encoding' parameter of TabularMLP must be a TabularEncoding. "
+                f"Got {encoding!r} instead."
+            )
+        self.encoding = encoding
+        self.mlp = MLP(
+            encoding.out_features,
+            n_classes,
+            hidden_layer_sizes,
+            activation,
+            dropout,
+            dtype,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, n_columns), floating dtype
+            Numbers, codes of categories, and NaN where a value is missing.
+
+        Returns
+        -------
+        logits : Tensor of shape (B, n_classes)
+        """
+        return self.mlp(self.encoding(x))

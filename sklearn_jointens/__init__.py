@@ -9,7 +9,8 @@ from sklearn_jointens._members import (
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import OutOfBagWarning
 from sklearn_jointens._search import JointEnsembleClassifierCV
-from sklearn_jointens.training import DivergenceError
+from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens.training import DivergenceError, MemberFolds
 
 __version__ = "0.1.0.dev0"
 
@@ -18,8 +19,10 @@ __all__ = [
     "IdenticalMembersWarning",
     "JointEnsembleClassifier",
     "JointEnsembleClassifierCV",
+    "MemberFolds",
     "OutOfBagWarning",
     "ProbabilitiesAsLogitsWarning",
     "Vectorization",
     "mlp_classifier",
+    "tabular_classifier",
 ]

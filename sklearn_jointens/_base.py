@@ -1,7 +1,7 @@
 """What every joint ensemble shares: training members, and going on with them."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
@@ -23,10 +23,12 @@ from sklearn_jointens._members import (
     vectorize,
     warn_if_identical,
 )
-from sklearn_jointens._mlp import DefaultMemberMixin, mlp_classifier
+from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import split_members
 from sklearn_jointens.training import (
+    MemberFolds,
+    TabularNetClassifier,
     copied_net,
     isolated_random_state,
     joint_net,
@@ -55,10 +57,13 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    # What makes numbers of a frame with categories; set with `n_features_in_`.
+    _columns: Any = None
+
     # -- what is checked before any work ---------------------------------------------
 
     def _resolve_prototype(self, owner: str | None = None) -> Any:
-        prototype = mlp_classifier() if self.estimator is None else self.estimator
+        prototype = tabular_classifier() if self.estimator is None else self.estimator
         owner = type(self).__name__ if owner is None else owner
         check_prototype(prototype, owner)
         device = prototype.device if self.device is None else self.device
@@ -139,11 +144,12 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         """
         training_seed, member_seeds = self._seeds()
         with (
-            self._explain_out_of_memory(prototype.batch_size),
+            self._explain_out_of_memory(),
             isolated_random_state(training_seed, prototype.device) as reseed,
         ):
             # Copies, so that a fit that fails leaves an earlier one as it was.
             members = [copied_net(member) for member in members]
+            prototype = settled(prototype, X, weight, self._columns, members)
             new_seeds = member_seeds[len(members) :]
             members += build_members(prototype, X, labels, new_seeds, reseed)
             net = self._joint_net(prototype, members, labels, example=X)
@@ -152,7 +158,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             if history is not None:
                 net.history_ = copy.copy(history)
                 member_seeds = self._bag_seeds(member_seeds)
-            bags = self._set_weights(net, X.shape[0], weight, member_seeds)
+            bags = self._set_weights(net, y, weight, member_seeds)
             reseed(_later(training_seed, net))
             net.partial_fit(X, y, epochs=epochs)
             self._keep(net, members, X, y, bags)
@@ -172,11 +178,11 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         training_seed, member_seeds = self._seeds()
         n_epochs = len(self.history_)
         with (
-            self._explain_out_of_memory(net.batch_size),
+            self._explain_out_of_memory(),
             isolated_random_state(_later(training_seed, net), net.device),
         ):
             member_seeds = self._bag_seeds(member_seeds)
-            bags = self._set_weights(net, X.shape[0], weight, member_seeds)
+            bags = self._set_weights(net, y, weight, member_seeds)
             try:
                 net.partial_fit(X, y, epochs=1)
             except Exception:
@@ -203,30 +209,28 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
     def _set_weights(
         self,
         net: Any,
-        n_samples: int,
+        y: np.ndarray,
         weight: np.ndarray | None,
         member_seeds: np.ndarray,
     ) -> np.ndarray | None:
         """Give the net its rows' weights; returns the members' bags, if any."""
-        if weight is not None:
-            net.valid_weight_ = torch.as_tensor(weight, device=net.device)
-        net.weight_ = net.valid_weight_
-        if not self.bootstrap:
-            return None
-        self._seeds_of_bags = member_seeds
-        bags = bootstrap_counts(member_seeds, n_samples)
-        counts = torch.as_tensor(bags, device=net.device)
-        net.weight_ = counts if weight is None else counts * net.valid_weight_
+        bags = bags_of(self, net, y, member_seeds)
+        if bags is not None:
+            self._seeds_of_bags = member_seeds
+        net.weight_, net.valid_weight_ = (
+            None if values is None else torch.as_tensor(values, device=net.device)
+            for values in member_weights(net, weight, bags)
+        )
         return bags
 
     @contextmanager
-    def _explain_out_of_memory(self, batch_size: int) -> Iterator[None]:
+    def _explain_out_of_memory(self) -> Iterator[None]:
         try:
             yield
         except torch.cuda.OutOfMemoryError as error:
             raise RuntimeError(
-                f"CUDA ran out of memory with n_estimators={self.n_estimators} and "
-                f"batch_size={batch_size}. Lower one of them, or use device='cpu'."
+                f"CUDA ran out of memory with n_estimators={self.n_estimators}. Lower "
+                "it or the member's batch_size, or use device='cpu'."
             ) from error
 
     def _keep(
@@ -282,6 +286,66 @@ def all_or_nothing(estimator: Any) -> Iterator[None]:
 def _later(seed: int, net: Any) -> int:
     """The seed of an epoch that comes after those in the net's history."""
     return (seed + len(net.history_)) % _MAX_SEED
+
+
+def settled(
+    prototype: Any, X: Any, weight: Any, columns: Any, members: Sequence[Any] = ()
+) -> Any:
+    """The prototype, with what it leaves to the data settled by them.
+
+    Parameters
+    ----------
+    prototype : skorch classifier
+    X : ndarray or CSR array of shape (n_samples, ...)
+    weight : ndarray of shape (n_samples,) or None
+    columns : ColumnCodes or None
+        What made X of a frame.
+    members : sequence of MemberNet
+        Those that go on; new ones are to be like them.
+    """
+    if not isinstance(prototype, TabularNetClassifier):
+        return prototype
+    like = members[0] if members else None
+    return prototype.settled(X, weight, columns, like)
+
+
+def bags_of(
+    ensemble: Any, net: Any, y: np.ndarray, member_seeds: np.ndarray
+) -> np.ndarray | None:
+    """How often each member learns from each row, uint8 (n_members, n_samples).
+
+    None where each learns from every row that is not held out from all.
+    """
+    if ensemble.bootstrap:
+        return bootstrap_counts(member_seeds, len(y))
+    if isinstance(net.train_split, MemberFolds):
+        # The same folds when members are added later.
+        return net.train_split.counts(y, len(member_seeds), int(member_seeds[0]))
+    return None
+
+
+def member_weights(
+    net: Any, weight: np.ndarray | None, bags: np.ndarray | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Weights of the rows in training and in validation.
+
+    Parameters
+    ----------
+    net : skorch classifier
+    weight : ndarray of shape (n_samples,) or None
+        Of the rows, for all members.
+    bags : ndarray of shape (n_members, n_samples) or None
+
+    Returns
+    -------
+    two of ndarray of shape (n_samples,) or (n_members, n_samples), or None
+    """
+    if bags is None:
+        return weight, weight
+    of_rows = 1 if weight is None else weight
+    if isinstance(net.train_split, MemberFolds):
+        return bags * of_rows, (bags == 0) * np.float64(1) * of_rows
+    return bags * of_rows, weight
 
 
 def bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:

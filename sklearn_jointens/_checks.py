@@ -4,17 +4,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils import column_or_1d, compute_sample_weight
+from sklearn.utils import (
+    check_array,
+    column_or_1d,
+    compute_sample_weight,
+    get_tags,
+)
+from sklearn.utils import check_X_y as sklearn_check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_jointens._compat import _check_sample_weight
+from sklearn_jointens.training import ColumnCodes, is_frame
 
-_INPUT_CHECKS: dict[str, Any] = {
-    "accept_sparse": "csr",
-    "dtype": "numeric",
-    "allow_nd": True,
-}
+
+def _input_checks(ensemble: Any) -> dict[str, Any]:
+    return {
+        "accept_sparse": "csr",
+        "dtype": "numeric",
+        "allow_nd": True,
+        "ensure_all_finite": "allow-nan" if ensemble._allows_nan else True,
+    }
 
 
 def as_numpy(data: Any) -> Any:
@@ -32,9 +42,17 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
             f"{type(ensemble).__name__} requires y to be passed, but the target y is "
             "None."
         )
-    X, y = validate_data(
-        ensemble, as_numpy(X), as_numpy(y), reset=reset, **_INPUT_CHECKS
-    )
+    X, y = as_numpy(X), as_numpy(y)
+    if reset:
+        tags = get_tags(ensemble).input_tags
+        ensemble._allows_nan = tags.allow_nan
+        ensemble._columns = ColumnCodes(X) if tags.categorical and is_frame(X) else None
+    checks = _input_checks(ensemble)
+    if ensemble._columns is None:
+        X, y = validate_data(ensemble, X, y, reset=reset, **checks)
+    else:
+        validate_data(ensemble, X, skip_check_array=True, reset=reset)
+        X, y = sklearn_check_X_y(ensemble._columns.transform(X), y, **checks)
     _check_row_shape(ensemble, X, reset)
     check_classification_targets(y)
     return X, column_or_1d(y)
@@ -43,7 +61,12 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
 def check_X(ensemble: Any, X: Any) -> Any:
     """X for a fitted ensemble, as `check_X_y` gives it."""
     check_is_fitted(ensemble)
-    X = validate_data(ensemble, as_numpy(X), reset=False, **_INPUT_CHECKS)
+    X, checks = as_numpy(X), _input_checks(ensemble)
+    if ensemble._columns is None:
+        X = validate_data(ensemble, X, reset=False, **checks)
+    else:
+        validate_data(ensemble, X, skip_check_array=True, reset=False)
+        X = check_array(ensemble._columns.transform(X), **checks)
     _check_row_shape(ensemble, X, reset=False)
     return X
 

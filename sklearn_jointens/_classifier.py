@@ -19,6 +19,7 @@ from sklearn_jointens._checks import (
 )
 from sklearn_jointens._compat import StrOptions, _fit_context
 from sklearn_jointens._scoring import member_accuracies, out_of_bag, out_of_bag_score
+from sklearn_jointens._tabular import with_input_tags
 
 
 class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
@@ -376,9 +377,7 @@ shape (n_samples, ...)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return with_input_tags(tags, self.estimator)
 
 
 def _gather(chunks: Iterator[torch.Tensor], shape: tuple, axis: int) -> np.ndarray:

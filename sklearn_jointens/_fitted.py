@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_jointens import _persistence
 from sklearn_jointens._checks import as_numpy, check_labels, check_X
 from sklearn_jointens._members import vectorize_as_before
-from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import member_accuracies
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.training import (
@@ -160,10 +159,10 @@ class FittedEnsembleMixin:
         if prototype_device is not None and prototype_device != net.device:
             for member in members:
                 member.move_to(prototype_device)
-        prototype = unfitted_net(
-            mlp_classifier() if self.estimator is None else self.estimator
-        )
-        prototype.set_params(device=net.device)
+        # As it was settled, and without what a member leaves to the ensemble.
+        prototype = unfitted_net(net, getattr(net, "prototype_class", type(net)))
+        if self.estimator is not None:
+            prototype.set_params(compile=self.estimator.compile)
         with isolated_random_state(0, net.device):
             self.net_ = joint_net(
                 prototype,

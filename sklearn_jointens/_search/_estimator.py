@@ -30,7 +30,6 @@ from sklearn_jointens._compat import (
     _fit_context,
     _routing_enabled,
 )
-from sklearn_jointens._mlp import DefaultMemberMixin
 from sklearn_jointens._search._choice import (
     best_index,
     check_lams,
@@ -43,6 +42,7 @@ from sklearn_jointens._search._evaluation import LamEvaluation
 from sklearn_jointens._search._grid import LamGrid
 from sklearn_jointens._search._refitted import RefittedEnsembleMixin
 from sklearn_jointens._search._workshop import copy_noted
+from sklearn_jointens._tabular import DefaultMemberMixin, with_input_tags
 
 _OF_THE_ENSEMBLE = (
     *("estimator", "n_estimators", "bootstrap"),
@@ -394,6 +394,4 @@ shape (n_samples, ...)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.three_d_array = True
-        return tags
+        return with_input_tags(tags, self.estimator)

@@ -111,15 +111,23 @@ class LamGrid:
 
     def run(self) -> list[list[Any]]:
         """What is kept of each ensemble, by lam and split."""
-        _, y, weight = self.checked
+        X, y, weight = self.checked
         trials: dict[int, Trial] = {}
         for s, split in enumerate(self.splits):
             try:
-                trials[s] = Trial(self.ensemble, split.train, split.seed, y, weight)
+                trials[s] = Trial(
+                    self.ensemble,
+                    self.prototype,
+                    split.train,
+                    split.seed,
+                    X,
+                    y,
+                    weight,
+                )
             except ValueError as error:
                 for i in range(len(self.lams)):
                     self._keep(i, s, Fitted(None, error, 0.0))
-        for alike in _groupby(trials, lambda s: tuple(trials[s].labels)):
+        for alike in _groupby(trials, lambda s: trials[s].kind):
             self._fit({s: trials[s] for s in alike})
         n_lams, n_splits = len(self.lams), len(self.splits)
         return [[self.kept[i, s] for s in range(n_splits)] for i in range(n_lams)]
@@ -174,7 +182,7 @@ class LamGrid:
         """Fit ensembles for the same classes."""
         X, y, _ = self.checked
         one = next(iter(trials.values()))
-        workshop = Workshop(self.ensemble, self.prototype, X, y, one.labels)
+        workshop = Workshop(self.ensemble, X, y, one.labels)
         with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
             net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
@@ -206,9 +214,10 @@ class LamGrid:
         """Fit the ensembles at these splits and lams as one program."""
         started = time.perf_counter()
         places = [(i, s) for s, lams in chunk for i in lams]
+        one = trials[chunk[0][0]].prototype
         self._say(f"Training {_ensembles(len(places))} as one program.")
         groups = None
-        workshop.forget(but={trials[s].seed for s, _ in chunk})
+        workshop.forget(but={trials[s].start for s, _ in chunk})
         with isolated_random_state(0, self.prototype.device) as reseed:
             nets = [
                 (
@@ -218,7 +227,7 @@ class LamGrid:
                 for s, lams in chunk
             ]
             try:
-                groups = train_groups(self.prototype, nets, self.verbose > 0)
+                groups = train_groups(one, nets, self.verbose > 0)
             except Exception as error:
                 failure = f"a program failed ({type(error).__name__}: {error})"
         del nets

@@ -9,7 +9,7 @@ import torch
 from sklearn.base import clone
 from torch.utils.data import Subset
 
-from sklearn_jointens._base import bootstrap_counts
+from sklearn_jointens._base import bags_of, member_weights, settled
 from sklearn_jointens._checks import (
     check_labels,
     check_weight,
@@ -17,13 +17,16 @@ from sklearn_jointens._checks import (
 )
 from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._members import build_members, warn_if_identical
-from sklearn_jointens.training import copied_net, joint_net
+from sklearn_jointens.training import TabularNetClassifier, copied_net, joint_net
 from sklearn_jointens.training.groups import Stream, groups_within
 
 
 def copy_noted(source: Any, target: Any) -> None:
     """Copy what an estimator notes of X in `fit`."""
-    for name in ("n_features_in_", "feature_names_in_", "_row_shape"):
+    for name in (
+        *("n_features_in_", "feature_names_in_"),
+        *("_row_shape", "_columns", "_allows_nan"),
+    ):
         if name in vars(source):
             setattr(target, name, getattr(source, name))
 
@@ -35,10 +38,14 @@ class Trial:
     ----------
     ensemble : JointEnsembleClassifier
         With all settings but `lam` and `random_state`.
+    prototype : skorch classifier
+        Of the members; what it leaves to the data, these rows settle.
     rows : ndarray of int
         Of the training set.
     seed : int
         The ensembles' `random_state`.
+    X : ndarray or CSR array of shape (n_samples, ...)
+        All rows.
     y : ndarray of shape (n_samples,)
         Labels of all rows.
     sample_weight : ndarray of shape (n_samples,) or None
@@ -52,8 +59,10 @@ class Trial:
     def __init__(
         self,
         ensemble: Any,
+        prototype: Any,
         rows: np.ndarray,
         seed: int,
+        X: Any,
         y: np.ndarray,
         sample_weight: np.ndarray | None,
     ) -> None:
@@ -66,9 +75,11 @@ class Trial:
         check_weighted_classes(ensemble, self.y, self.weight)
         seeded = clone(ensemble).set_params(random_state=seed)
         self.training_seed, self.member_seeds = seeded._seeds()
-        self.bags: np.ndarray | None = None
-        if ensemble.bootstrap:
-            self.bags = bootstrap_counts(self.member_seeds, len(rows))
+        self.prototype = prototype
+        if isinstance(prototype, TabularNetClassifier):
+            columns = ensemble._columns
+            self.prototype = settled(prototype, X[rows], self.weight, columns)
+        self.bags = bags_of(ensemble, self.prototype, self.y, self.member_seeds)
         # Weights are looked up by row.
         is_repeating = len(np.unique(rows)) < len(rows)
         self.tells_copies_apart = is_repeating and self.bags is not None
@@ -76,21 +87,28 @@ class Trial:
 
     def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
         """Make the stream of batches, with rows of `dataset`."""
-        weight = valid_weight = None
-        if self.weight is not None:
-            weight = valid_weight = self._of_all_rows(self.weight, net.device)
-        if self.bags is not None:
-            weight = self._of_all_rows(self.bags, net.device)
-            weight = weight if valid_weight is None else weight * valid_weight
         self.stream = Stream(
             net,
             Subset(dataset, self.rows),
             self.y,
-            weight,
-            valid_weight,
+            *(
+                None if values is None else self._of_all_rows(values, net.device)
+                for values in member_weights(net, self.weight, self.bags)
+            ),
             self.training_seed,
             reseed,
         )
+
+    @property
+    def start(self) -> Any:
+        """What ensembles must have in common to start alike."""
+        return self.seed, id(self.prototype)
+
+    @property
+    def kind(self) -> tuple:
+        """What ensembles must have in common to be made in one workshop."""
+        of_net = getattr(self.prototype, "kind", lambda: None)()
+        return tuple(self.labels), of_net
 
     def _of_all_rows(self, values: np.ndarray, device: Any) -> torch.Tensor:
         everywhere = np.zeros((*values.shape[:-1], self.n_rows), dtype=values.dtype)
@@ -123,41 +141,39 @@ class EnsembleOfSplit(JointEnsembleClassifier):
 
 
 class Workshop:
-    """Makes ensembles for the same classes, of which those of one seed start alike.
+    """Makes ensembles of one kind; those of one seed and prototype start alike.
 
     Parameters
     ----------
     ensemble : JointEnsembleClassifier
         With all settings but `lam` and `random_state`, and what `fit` notes of X.
-    prototype : skorch classifier
-        Of the members.
     X : ndarray or CSR array of shape (n_samples, ...)
     y : ndarray of shape (n_samples,)
     labels : ndarray of shape (n_classes,)
     """
 
     def __init__(
-        self, ensemble: Any, prototype: Any, X: Any, y: np.ndarray, labels: np.ndarray
+        self, ensemble: Any, X: Any, y: np.ndarray, labels: np.ndarray
     ) -> None:
-        self.ensemble, self.prototype = ensemble, prototype
+        self.ensemble = ensemble
         self.X, self.y, self.labels = X, y, labels
-        self._first: dict[int, tuple[list[Any], Any]] = {}
+        self._first: dict[Any, tuple[list[Any], Any]] = {}
         self._dataset: Any = None
 
     def first_net(self, trial: Trial, reseed: Callable[[int], None]) -> Any:
         """The net that others of this seed are copies of."""
-        if trial.seed not in self._first:
+        if trial.start not in self._first:
             reseed(trial.training_seed)
             members = build_members(
-                self.prototype, self.X, self.labels, trial.member_seeds, reseed
+                trial.prototype, self.X, self.labels, trial.member_seeds, reseed
             )
             if not self.ensemble.bootstrap:
                 warn_if_identical(members)
             net = self.ensemble._joint_net(
-                self.prototype, members, self.labels, example=self.X
+                trial.prototype, members, self.labels, example=self.X
             )
-            self._first[trial.seed] = members, net
-        return self._first[trial.seed][1]
+            self._first[trial.start] = members, net
+        return self._first[trial.start][1]
 
     def dataset(self, net: Any) -> Any:
         """All rows, with the targets encoded."""
@@ -170,7 +186,7 @@ class Workshop:
         first = self.first_net(trial, reseed)
         module = first.plain_module
         return joint_net(
-            self.prototype,
+            trial.prototype,
             module.select(range(module.n_members)),
             first.family_,
             lam,
@@ -190,7 +206,7 @@ class Workshop:
         return ensemble
 
     def _add_members(self, trial: Trial, ensemble: Any) -> None:
-        first, _ = self._first[trial.seed]
+        first, _ = self._first[trial.start]
         members = [copied_net(member) for member in first]
         net = ensemble.net_
         # Members are scored on what the net has seen, if it is not out of their bags.
@@ -200,10 +216,10 @@ class Workshop:
 
     def n_together(self, trials: Sequence[Trial], budget: float) -> int:
         """How many ensembles can be trained together within a budget of bytes."""
-        _, net = self._first[trials[0].seed]
+        _, net = self._first[trials[0].start]
         largest = max(trial.stream.largest_batch for trial in trials)
         return groups_within(budget, net, self.dataset(net), largest)
 
-    def forget(self, but: set[int]) -> None:
-        """Forget where ensembles of other seeds than these start."""
+    def forget(self, but: set[Any]) -> None:
+        """Forget all other starts than these."""
         self._first = {s: first for s, first in self._first.items() if s in but}

@@ -1,5 +1,6 @@
 """Floor 3: the skorch nets that train all members at once, and their batches."""
 
+from sklearn_jointens.training._folds import MemberFolds
 from sklearn_jointens.training._joint_net import (
     DivergenceError,
     JointNet,
@@ -14,14 +15,23 @@ from sklearn_jointens.training._member_net import (
     unfitted_net,
 )
 from sklearn_jointens.training._random import isolated_random_state
+from sklearn_jointens.training.tables import (
+    ColumnCodes,
+    TabularNetClassifier,
+    is_frame,
+)
 
 __all__ = [
+    "ColumnCodes",
     "DivergenceError",
     "JointNet",
+    "MemberFolds",
     "MemberNet",
     "MemberNetClassifier",
+    "TabularNetClassifier",
     "copied_net",
     "derived_net",
+    "is_frame",
     "isolated_random_state",
     "joint_net",
     "resolve_device",

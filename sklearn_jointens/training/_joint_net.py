@@ -32,6 +32,7 @@ from sklearn_jointens.training._callbacks import (
     FitProgress,
     MemberNormClipping,
 )
+from sklearn_jointens.training._folds import MemberFolds
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._module_arguments import input_dtype
@@ -114,6 +115,15 @@ class JointNet(MemberNet):
         if can_fuse(self, options):
             options["fused"] = True
         return args, options
+
+    def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
+        if not isinstance(self.train_split, MemberFolds):
+            return super().get_split_datasets(X, y, **params)
+        # Which rows a member learns from, and which it is validated on, its weights
+        # say.
+        dataset = self.get_dataset(X, y)
+        self.weighted_, _ = unwrap_subset(dataset)
+        return dataset, dataset
 
     # -- one step --------------------------------------------------------------------
 

@@ -52,6 +52,9 @@ class MemberNet(_SkorchNet):
     # Whether the module writes to its input, which may be the user's own array.
     writes_input_ = False
 
+    # Makes numbers of frames, where there is more to do than to take the numbers.
+    columns_: Any = None
+
     # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
     data_sizes_: dict[str, Any] | None = None
     labels_: np.ndarray | None = None
@@ -141,14 +144,18 @@ class MemberNet(_SkorchNet):
                 y = y.astype(np.float32)  # as the criterion takes it
         if self.dataset is not Dataset:
             return super().get_dataset(X, y)
-        if not (isinstance(X, np.ndarray | Tensor) or sparse.issparse(X)):
-            X = np.asarray(X)
-        elif sparse.issparse(X):
-            X = X.tocsr()
+        X = self._as_array(X)
         if y is not None:
             y = torch.as_tensor(y)
             y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
+
+    def _as_array(self, X: Any) -> Any:
+        if sparse.issparse(X):
+            return X.tocsr()
+        if isinstance(X, np.ndarray | Tensor):
+            return X
+        return np.asarray(X) if self.columns_ is None else self.columns_.transform(X)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
         train, valid = super().get_split_datasets(X, y, **params)
@@ -297,7 +304,7 @@ def _cloned(value: Any) -> Any:
     return clone(value, safe=False)
 
 
-def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
+def unfitted_net(prototype: Any, cls: type | None = None, **told: Any) -> Any:
     """scikit-learn's ``clone``, which shares what cannot be copied.
 
     Parameters
@@ -306,6 +313,8 @@ def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
         Some callbacks, such as ``TensorBoard`` with its open file, cannot be copied.
     cls : type, default=None
         Of the new net; ``None`` is the prototype's own class.
+    **told : dict
+        Parameters that replace the prototype's.
 
     Returns
     -------
@@ -317,7 +326,7 @@ def unfitted_net(prototype: Any, cls: type | None = None) -> Any:
             params[name] = _cloned(value)
         except TypeError:
             params[name] = value
-    return (type(prototype) if cls is None else cls)(**params)
+    return (type(prototype) if cls is None else cls)(**{**params, **told})
 
 
 def derived_net(prototype: Any, mixin: Any = MemberNet) -> Any:

@@ -6,7 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_jointens.nn import VectorizedEmbedding
+from sklearn_jointens.nn import (
+    TabularEncoding,
+    VectorizedEmbedding,
+    VectorizedTabularEncoding,
+)
 
 # Constructor arguments of a module that are filled in from the data.
 INPUT_SIZE_NAMES = (
@@ -56,7 +60,14 @@ def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
 
 
 def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
-    """The dtype a module takes X in: its weights', or integers for embeddings."""
+    """The dtype a module takes X in.
+
+    That of its weights, integers for embeddings, and for the encoding of a table the
+    dtype it was learned in.
+    """
+    for layer in module.modules():
+        if isinstance(layer, TabularEncoding | VectorizedTabularEncoding):
+            return layer.center.dtype
     tables = nn.Embedding | nn.EmbeddingBag | VectorizedEmbedding
     embeds = any(isinstance(layer, tables) for layer in module.modules())
     is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))

@@ -89,7 +89,7 @@ def tabular_encoding(
         of_known = None if weight is None else weight[known]
         if is_category[column]:
             codes = np.unique(values[known])
-            if len(codes) > 1 or len(codes) and not known.all():
+            if len(codes) > 1 or (len(codes) and not known.all()):
                 categories.append((column, codes))
         elif (number := _Number.of(values[known], of_known, n_bins)) is not None:
             numbers.append((column, number))
@@ -173,8 +173,7 @@ def _assemble(
     dtype_of_X: np.dtype,
     dtype: torch.dtype,
 ) -> TabularEncoding:
-    # Integers as large as these are exact in no smaller type.
-    exact = torch.float32 if dtype_of_X == np.float32 else torch.float64
+    exact = torch.float32 if np.can_cast(dtype_of_X, np.float32) else torch.float64
     edges = [torch.as_tensor(number.edges).to(dtype) for _, number in numbers]
     edges = [each.unique() for each in edges]
     widths = [each.diff() for each in edges]

@@ -72,11 +72,12 @@ class TabularMLP(nn.Module):
 
         Parameters
         ----------
-        x : Tensor of shape (B, n_columns), floating dtype
-            Numbers, codes of categories, and NaN where a value is missing.
+        x : Tensor of shape (B, ...), floating dtype
+            Numbers, codes of categories, and NaN where a value is missing. All axes
+            but the first are flattened.
 
         Returns
         -------
         logits : Tensor of shape (B, n_classes)
         """
-        return self.mlp(self.encoding(x))
+        return self.mlp(self.encoding(x.flatten(1)))

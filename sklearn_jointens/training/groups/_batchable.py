@@ -21,6 +21,7 @@ from sklearn_jointens.training._callbacks import (
     MemberNormClipping,
     is_stock,
 )
+from sklearn_jointens.training._folds import MemberFolds
 from sklearn_jointens.training.groups._stream import Stream
 
 # Callbacks that look at an epoch as a whole, in the net and the history of one
@@ -74,8 +75,8 @@ def why_one_by_one(net: Any, data: Any) -> str | None:
         return f"{prototype_class.__name__} may train in a way of its own"
     if net.compile:
         return "members are compiled"
-    if net.train_split and type(net.train_split) is not ValidSplit:
-        return "'train_split' is not skorch's ValidSplit"
+    if net.train_split and type(net.train_split) not in (MemberFolds, ValidSplit):
+        return "'train_split' is neither skorch's ValidSplit nor MemberFolds"
     for name in ("iterator_train", "iterator_valid"):
         iterator = net.get_iterator(data, training=name == "iterator_train")
         generator = net.get_params_for(name).get("generator")

@@ -1,0 +1,96 @@
+"""Frames with categories as matrices of numbers."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import OrdinalEncoder
+from sklearn.utils import check_array
+
+from sklearn_jointens._compat import _safe_indexing
+
+# Beginnings of what the dtypes of categories and text are called, in pandas and polars.
+_CATEGORIES = ("cat", "enum", "str", "utf8", "large_string")
+
+
+class ColumnCodes:
+    """Which columns of a frame are categories, and the code of each category.
+
+    Categories are what has a dtype of categories or text, and objects that are not all
+    numbers. Their codes are their places in alphabetical order; a category that was not
+    there is -1, and a missing one NaN.
+
+    Parameters
+    ----------
+    X : frame of shape (n_samples, n_columns)
+        To learn the categories from.
+
+    Attributes
+    ----------
+    is_category : ndarray of shape (n_columns,), dtype bool
+    encoder : OrdinalEncoder
+        Of the columns that are categories.
+    """
+
+    def __init__(self, X: Any) -> None:
+        dtypes = list(X.dtypes)
+        self.is_category = np.array(
+            [_is_category(X, i, str(dtype).lower()) for i, dtype in enumerate(dtypes)],
+            dtype=bool,
+        )
+        self.encoder = OrdinalEncoder(
+            handle_unknown="use_encoded_value",
+            unknown_value=-1,
+            encoded_missing_value=np.nan,
+        )
+        if self.is_category.any():
+            self.encoder.fit(self._columns(X, self.is_category))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Numbers and codes of rows.
+
+        Parameters
+        ----------
+        X : frame or array of shape (n_samples, n_columns)
+            Columns in the order of those that were learned from.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_columns), floating dtype
+        """
+        numbers = None
+        if not self.is_category.all():
+            numbers = check_array(
+                self._columns(X, ~self.is_category),
+                dtype="numeric",
+                ensure_all_finite="allow-nan",
+            )
+        is_single = numbers is not None and numbers.dtype == np.float32
+        out = np.empty(X.shape, dtype=np.float32 if is_single else np.float64)
+        if numbers is not None:
+            out[:, ~self.is_category] = numbers
+        if self.is_category.any():
+            codes = self.encoder.transform(self._columns(X, self.is_category))
+            out[:, self.is_category] = codes
+        return out
+
+    @staticmethod
+    def _columns(X: Any, mask: np.ndarray) -> Any:
+        return _safe_indexing(X, np.flatnonzero(mask), axis=1)
+
+
+def is_frame(X: Any) -> bool:
+    """Whether X has columns, each of a dtype of its own."""
+    return hasattr(X, "columns") and hasattr(X, "dtypes") and len(X.shape) == 2
+
+
+def _is_category(X: Any, column: int, dtype: str) -> bool:
+    if dtype != "object":
+        return dtype.startswith(_CATEGORIES)
+    values = np.asarray(_safe_indexing(X, column, axis=1), dtype=object)
+    if any(isinstance(value, str) for value in values):
+        return True
+    try:
+        values.astype(np.float64)
+    except (TypeError, ValueError):
+        return True
+    return False

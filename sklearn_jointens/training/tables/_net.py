@@ -1,0 +1,154 @@
+"""A skorch classifier for tables, which settles what it is not told by its data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from sklearn_jointens.nn import TabularMLP, tabular_encoding
+from sklearn_jointens.training._folds import MemberFolds
+from sklearn_jointens.training._member_net import MemberNetClassifier, unfitted_net
+from sklearn_jointens.training.tables import _rules
+from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
+
+_AUTO = "auto"
+_OF_MODULE = ("module__encoding", "module__dtype", "module__hidden_layer_sizes")
+
+
+class TabularNetClassifier(MemberNetClassifier):
+    """A skorch ``NeuralNetClassifier`` for tables as they come.
+
+    Its module takes an `encoding`, which is learned from the training data. What is
+    ``"auto"`` is settled by the data: see :func:`tabular_classifier`.
+
+    Parameters
+    ----------
+    module : torch module class, default=TabularMLP
+        Takes an `encoding` and `n_classes`.
+    *args : tuple
+        As of skorch's ``NeuralNetClassifier``.
+    n_bins : int or "auto", default="auto"
+        Bins of a column of numbers, at most; see :func:`tabular_encoding`.
+    **kwargs : dict
+        As of skorch's ``NeuralNetClassifier``. `batch_size`, `max_epochs` and
+        `module__hidden_layer_sizes` may be ``"auto"``.
+    """
+
+    def __init__(
+        self, module: Any = TabularMLP, *args: Any, n_bins: Any = _AUTO, **kwargs: Any
+    ) -> None:
+        super().__init__(module, *args, **kwargs)
+        self.n_bins = n_bins
+
+    def settled(
+        self,
+        X: Any,
+        weight: np.ndarray | None = None,
+        columns: ColumnCodes | None = None,
+        like: Any = None,
+    ) -> Any:
+        """An unfitted copy that is told all that these data say.
+
+        Parameters
+        ----------
+        X : ndarray or sparse matrix of shape (n_samples, ...)
+            Numbers and codes of categories.
+        weight : ndarray of shape (n_samples,) or None, default=None
+            Of the rows.
+        columns : ColumnCodes or None, default=None
+            What made X of a frame.
+        like : TabularNetClassifier or None, default=None
+            A settled net, whose encoding and sizes the copy has to share.
+
+        Returns
+        -------
+        TabularNetClassifier
+        """
+        settled = unfitted_net(self, **self._said_by(X, weight, columns, like))
+        settled.columns_ = columns
+        return settled
+
+    def _said_by(self, X: Any, weight: Any, columns: Any, like: Any) -> dict[str, Any]:
+        """Parameters that the data settle."""
+        n_rows = X.shape[0]
+        asked = self.get_params(deep=False)
+        said: dict[str, Any] = {}
+        if asked["batch_size"] == _AUTO:
+            said["batch_size"] = _rules.batch_size(n_rows)
+        if asked["max_epochs"] == _AUTO:
+            said["max_epochs"] = _rules.max_epochs(n_rows)
+        is_split = isinstance(self.train_split, MemberFolds)
+        if is_split and n_rows < _rules.FEWEST_VALIDATED:
+            said |= {"train_split": None, "callbacks__best_epoch": None}
+        if like is not None:
+            return said | {name: getattr(like, name) for name in _OF_MODULE}
+        if asked.get("module__dtype") is None:
+            said["module__dtype"] = _rules.weight_dtype(n_rows, X.dtype)
+        if asked.get("module__hidden_layer_sizes") == _AUTO:
+            said["module__hidden_layer_sizes"] = _rules.hidden_layer_sizes(n_rows)
+        dtype = {**asked, **said}["module__dtype"]
+        said["module__encoding"] = self._encoding(X, weight, columns, dtype)
+        return said
+
+    def _encoding(self, X: Any, weight: Any, columns: Any, dtype: Any) -> Any:
+        is_category = None if columns is None else columns.is_category
+        n_numbers = int(np.prod(X.shape[1:]))
+        n_numbers -= 0 if is_category is None else int(is_category.sum())
+        n_bins = self.n_bins
+        return tabular_encoding(
+            X if X.ndim == 2 else X.reshape(len(X), -1),
+            is_category,
+            weight,
+            n_bins=_rules.n_bins(n_numbers) if n_bins == _AUTO else n_bins,
+            dtype=dtype,
+        )
+
+    def kind(self) -> Any:
+        """What settled nets must have in common to be trained as one program."""
+        params = self.get_params(deep=False)
+        encoding = params["module__encoding"]
+        names = ("batch_size", "max_epochs", "module__hidden_layer_sizes")
+        return (
+            *(str(params[name]) for name in names),
+            params["module__dtype"],
+            params["train_split"] is None,
+            *((part.shape, part.dtype) for part in encoding.buffers()),
+        )
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> Any:
+        if isinstance(X, np.ndarray) or not is_frame(X):
+            self.columns_ = None
+            X = X if hasattr(X, "dtype") else np.asarray(X)
+        else:
+            self.columns_ = ColumnCodes(X)
+            X = self.columns_.transform(X)
+        with self._settling(X):
+            return super().fit(X, y, **fit_params)
+
+    def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Any:
+        if self.batch_size != _AUTO and self.max_epochs != _AUTO:
+            return super().partial_fit(X, y, **params)
+        with self._settling(self._as_array(X)):
+            return super().partial_fit(X, y, **params)
+
+    @contextmanager
+    def _settling(self, X: Any) -> Iterator[None]:
+        """Be told what the data say, for as long as the block runs."""
+        said = self._said_by(X, None, self.columns_, None)
+        before = {name: vars(self)[name] for name in said if name in vars(self)}
+        vars(self).update(said)
+        try:
+            yield
+        finally:
+            for name in said:
+                del vars(self)[name]
+            vars(self).update(before)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,42 @@
+"""What a member for tables takes from the size of its data, where it is not told."""
+
+import numpy as np
+import torch
+
+# Fewer rows than this are all trained on: too few to say when to stop.
+FEWEST_VALIDATED = 50
+
+_FEWEST_IN_FLOAT32 = 1000
+_MOST_BINS_OF_A_COLUMN = 16
+_MOST_BINS = 1024
+
+
+def batch_size(n_rows: int) -> int:
+    """Rows of a batch: 32 below 2,500 rows, else 128."""
+    return 32 if n_rows < 2500 else 128
+
+
+def max_epochs(n_rows: int) -> int:
+    """Passes over the rows, at most."""
+    return 100 if n_rows < FEWEST_VALIDATED else 40
+
+
+def hidden_layer_sizes(n_rows: int) -> tuple[int, ...]:
+    """Units of the hidden layers."""
+    return (128, 128)
+
+
+def n_bins(n_columns: int) -> int:
+    """Bins of a column of numbers: 16, or fewer where 1,024 are not enough for all."""
+    fitting = min(_MOST_BINS_OF_A_COLUMN, _MOST_BINS // max(1, n_columns))
+    return fitting if fitting > 1 else 0
+
+
+def weight_dtype(n_rows: int, dtype_of_X: np.dtype) -> torch.dtype:
+    """float32; float64 for fewer than 1,000 rows of float64, where that costs little.
+
+    There a sum of weighted rows is that of repeated ones to more digits than a
+    comparison looks at.
+    """
+    is_small = n_rows < _FEWEST_IN_FLOAT32 and dtype_of_X == np.float64
+    return torch.float64 if is_small else torch.float32

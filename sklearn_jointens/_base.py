@@ -1,10 +1,10 @@
 """What every joint ensemble shares: training members, and going on with them."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -214,14 +214,11 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         member_seeds: np.ndarray,
     ) -> np.ndarray | None:
         """Give the net its rows' weights; returns the members' bags, if any."""
-        bags = bags_of(self, net, y, member_seeds)
-        if bags is not None:
+        rows = rows_of_members(self, net, y, weight, member_seeds)
+        if rows.bags is not None:
             self._seeds_of_bags = member_seeds
-        net.weight_, net.valid_weight_ = (
-            None if values is None else torch.as_tensor(values, device=net.device)
-            for values in member_weights(net, weight, bags)
-        )
-        return bags
+        rows.give(net)
+        return rows.bags
 
     @contextmanager
     def _explain_out_of_memory(self) -> Iterator[None]:
@@ -248,7 +245,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             member.module_.eval()
         self.estimators_ = members
         self._score_members_after_training(net, X, y, bags)
-        of_the_fit = ("weight_", "valid_weight_", "weighted_", "scored_")
+        of_the_fit = ("weight_", "valid_weight_", "weighted_", "folds_", "scored_")
         for name in (*of_the_fit, "step_", "records_"):
             net.__dict__.pop(name, None)
 
@@ -309,43 +306,67 @@ def settled(
     return prototype.settled(X, weight, columns, like)
 
 
-def bags_of(
-    ensemble: Any, net: Any, y: np.ndarray, member_seeds: np.ndarray
-) -> np.ndarray | None:
-    """How often each member learns from each row, uint8 (n_members, n_samples).
+class MemberRows(NamedTuple):
+    """Which rows the members learn from, and which they are validated on.
 
-    None where each learns from every row that is not held out from all.
+    Attributes
+    ----------
+    weight : ndarray of shape (n_samples,) or None
+        Of the rows, for all members.
+    bags : ndarray of shape (n_members, n_samples), uint8, or None
+        How often each member learns from each row. None where each learns from every
+        row that is not held out from all.
+    folds : ndarray of shape (n_samples,) or None
+        Where each member is validated on a fold of its own.
     """
-    if ensemble.bootstrap:
-        return bootstrap_counts(member_seeds, len(y))
-    if isinstance(net.train_split, MemberFolds):
-        # The same folds when members are added later.
-        return net.train_split.counts(y, len(member_seeds), int(member_seeds[0]))
-    return None
+
+    weight: np.ndarray | None
+    bags: np.ndarray | None
+    folds: np.ndarray | None
+
+    @property
+    def in_training(self) -> np.ndarray | None:
+        """Weights of shape (n_samples,) or (n_members, n_samples)."""
+        if self.bags is None or self.weight is None:
+            return self.weight if self.bags is None else self.bags
+        return self.bags * self.weight
+
+    def give(self, net: Any, spread: Callable = lambda values: values) -> None:
+        """Let a net know; `spread` places values of these rows among others."""
+        values = (self.in_training, self.weight)
+        net.weight_, net.valid_weight_ = (
+            None if v is None else torch.as_tensor(spread(v), device=net.device)
+            for v in values
+        )
+        net.folds_ = None if self.folds is None else torch.as_tensor(spread(self.folds))
 
 
-def member_weights(
-    net: Any, weight: np.ndarray | None, bags: np.ndarray | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Weights of the rows in training and in validation.
+def rows_of_members(
+    ensemble: Any,
+    net: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    member_seeds: np.ndarray,
+) -> MemberRows:
+    """Draw bootstrap samples and folds.
 
     Parameters
     ----------
+    ensemble : JointEnsembleClassifier
     net : skorch classifier
+        With the `train_split`.
+    y : ndarray of shape (n_samples,)
     weight : ndarray of shape (n_samples,) or None
-        Of the rows, for all members.
-    bags : ndarray of shape (n_members, n_samples) or None
-
-    Returns
-    -------
-    two of ndarray of shape (n_samples,) or (n_members, n_samples), or None
+    member_seeds : ndarray of shape (n_members,)
     """
-    if bags is None:
-        return weight, weight
-    of_rows = 1 if weight is None else weight
+    bags = bootstrap_counts(member_seeds, len(y)) if ensemble.bootstrap else None
+    folds = None
     if isinstance(net.train_split, MemberFolds):
-        return bags * of_rows, (bags == 0) * np.float64(1) * of_rows
-    return bags * of_rows, weight
+        # By the first member's seed: the same when members are added later.
+        folds = net.train_split.folds(y, int(member_seeds[0]))
+        counts = net.train_split.counts(folds, len(member_seeds))
+        bags = counts if bags is None else bags * counts
+    return MemberRows(weight, bags, folds)
 
 
 def bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from torch.utils.data import Subset
 
-from sklearn_jointens._base import bags_of, member_weights, settled
+from sklearn_jointens._base import rows_of_members, settled
 from sklearn_jointens._checks import (
     check_labels,
     check_weight,
@@ -79,22 +78,21 @@ class Trial:
         if isinstance(prototype, TabularNetClassifier):
             columns = ensemble._columns
             self.prototype = settled(prototype, X[rows], self.weight, columns)
-        self.bags = bags_of(ensemble, self.prototype, self.y, self.member_seeds)
+        self.member_rows = rows_of_members(
+            ensemble, self.prototype, self.y, self.weight, self.member_seeds
+        )
         # Weights are looked up by row.
         is_repeating = len(np.unique(rows)) < len(rows)
-        self.tells_copies_apart = is_repeating and self.bags is not None
+        self.tells_copies_apart = is_repeating and self.member_rows.bags is not None
         self.stream: Any = None
 
     def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
         """Make the stream of batches, with rows of `dataset`."""
+        self.member_rows.give(net, self._among_all_rows)
         self.stream = Stream(
             net,
             Subset(dataset, self.rows),
             self.y,
-            *(
-                None if values is None else self._of_all_rows(values, net.device)
-                for values in member_weights(net, self.weight, self.bags)
-            ),
             self.training_seed,
             reseed,
         )
@@ -110,10 +108,10 @@ class Trial:
         of_net = getattr(self.prototype, "kind", lambda: None)()
         return tuple(self.labels), of_net
 
-    def _of_all_rows(self, values: np.ndarray, device: Any) -> torch.Tensor:
+    def _among_all_rows(self, values: np.ndarray) -> np.ndarray:
         everywhere = np.zeros((*values.shape[:-1], self.n_rows), dtype=values.dtype)
         everywhere[..., self.rows] = values
-        return torch.as_tensor(everywhere, device=device)
+        return everywhere
 
 
 class EnsembleOfSplit(JointEnsembleClassifier):
@@ -210,9 +208,9 @@ class Workshop:
         members = [copied_net(member) for member in first]
         net = ensemble.net_
         # Members are scored on what the net has seen, if it is not out of their bags.
-        is_seen = trial.bags is None and hasattr(net, "scored_")
+        is_seen = trial.member_rows.bags is None and hasattr(net, "scored_")
         X = None if is_seen else self.X[trial.rows]
-        ensemble._keep(net, members, X, trial.y, trial.bags)
+        ensemble._keep(net, members, X, trial.y, trial.member_rows.bags)
 
     def n_together(self, trials: Sequence[Trial], budget: float) -> int:
         """How many ensembles can be trained together within a budget of bytes."""

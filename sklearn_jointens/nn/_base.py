@@ -205,6 +205,23 @@ class VectorizedModule(nn.Module):
         """
         return self._select(self._check_indices(indices))
 
+    def take_over(self, whole: "VectorizedModule", indices: Tensor) -> None:
+        """Copy the weights that some members of another module have now.
+
+        Much faster than `select` where it is done again and again.
+
+        Parameters
+        ----------
+        whole : VectorizedModule
+            Of the same method.
+        indices : Tensor of shape (n_members,), dtype int64
+            Its members, one for each member of this module.
+        """
+        theirs = named_tensors(whole.members)
+        with torch.no_grad():
+            for name, tensor in named_tensors(self.members).items():
+                torch.index_select(theirs[name], 0, indices, out=tensor.data)
+
     def member(self, index: int) -> nn.Module:
         """One member as a plain module of its own class, with copied weights.
 

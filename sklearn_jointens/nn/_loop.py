@@ -54,6 +54,13 @@ class LoopModule(VectorizedModule):
         for member in self.members:
             yield from member.named_parameters()
 
+    def take_over(self, whole: VectorizedModule, indices: Tensor) -> None:
+        with torch.no_grad():
+            for member, index in zip(self.members, indices.tolist(), strict=True):
+                theirs = whole.member_tensors(index)
+                for name, tensor in named_tensors(member).items():
+                    tensor.copy_(theirs[name])
+
     def member(self, index: int) -> nn.Module:
         member = copy_of(self.members[index])
         if self.options["channels_last"]:

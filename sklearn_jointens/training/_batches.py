@@ -34,14 +34,22 @@ class Batch(tuple):
     """A pair (X, y) with the weights of its rows.
 
     skorch and its callbacks see a pair. `weight` is for the joint loss: a Tensor of
-    shape (n_samples,) or (n_members, n_samples), or None.
+    shape (n_samples,) or (n_members, n_samples), or None. `members` are the indices of
+    those that run on the batch; None is all.
     """
 
     weight: Tensor | None
+    members: Tensor | None
 
-    def __new__(cls, X: Any, y: Any, weight: Tensor | None = None) -> "Batch":
+    def __new__(
+        cls,
+        X: Any,
+        y: Any,
+        weight: Tensor | None = None,
+        members: Tensor | None = None,
+    ) -> "Batch":
         batch = super().__new__(cls, (X, y))
-        batch.weight = weight
+        batch.weight, batch.members = weight, members
         return batch
 
 

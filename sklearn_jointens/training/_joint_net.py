@@ -12,32 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetBinaryClassifier
-from skorch.callbacks import GradientNormClipping
-from skorch.dataset import Dataset, get_len, unpack_data
+from skorch.dataset import get_len, unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from sklearn_jointens.losses import Family, joint_terms
 from sklearn_jointens.nn import VectorizedModule
-from sklearn_jointens.training._batches import (
-    ArrayDataset,
-    BatchSlicer,
-    chunk_size,
-    row_chunks,
-    unwrap_subset,
-)
+from sklearn_jointens.training._batches import unwrap_subset
 from sklearn_jointens.training._callbacks import (
     EpochLog,
     FitProgress,
-    MemberNormClipping,
+    for_each_member,
 )
-from sklearn_jointens.training._folds import MemberFolds
+from sklearn_jointens.training._folds import FoldSlicer, SomeMembers
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._member_net import MemberNet, derived_net
-from sklearn_jointens.training._module_arguments import input_dtype
 from sklearn_jointens.training._optimizer import can_fuse
 from sklearn_jointens.training._precision import forward_precision, training_precision
+from sklearn_jointens.training._prediction import prediction_batches
 from sklearn_jointens.training._record import EpochRecord
 from sklearn_jointens.training._step_graph import StepGraph, step_graph
 
@@ -56,6 +49,7 @@ class JointNet(MemberNet):
         "scored_",
         "batch_weight_",
         "vectorized_",
+        "some_members_",
     )
 
     # Wrapped in a tuple: skorch wants modules to be set by `initialize_module` alone.
@@ -87,7 +81,7 @@ class JointNet(MemberNet):
     def initialize_callbacks(self) -> "JointNet":
         super().initialize_callbacks()
         self.callbacks_ = [
-            (name, _for_each_member(callback)) for name, callback in self.callbacks_
+            (name, for_each_member(callback)) for name, callback in self.callbacks_
         ]
         return self
 
@@ -117,13 +111,26 @@ class JointNet(MemberNet):
         return args, options
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        if not isinstance(self.train_split, MemberFolds):
+        if self.folds_ is None:
             return super().get_split_datasets(X, y, **params)
-        # Which rows a member learns from, and which it is validated on, its weights
-        # say.
+        # Members learn from the rows that their weights say.
         dataset = self.get_dataset(X, y)
         self.weighted_, _ = unwrap_subset(dataset)
         return dataset, dataset
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        iterator = super().get_iterator(dataset, training=training)
+        base, _ = unwrap_subset(dataset)
+        if training or self.folds_ is None or base is not self.weighted_:
+            return iterator
+        return FoldSlicer(
+            dataset,
+            self.valid_weight_,
+            self.folds_,
+            self.train_split.n_splits,
+            self.plain_module.n_members,
+            iterator.batch_size,
+        )
 
     # -- one step --------------------------------------------------------------------
 
@@ -174,7 +181,16 @@ class JointNet(MemberNet):
         return self._ensemble_step(super().train_step_single, batch, fit_params)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        return self._ensemble_step(super().validation_step, batch, fit_params)
+        members = getattr(batch, "members", None)
+        if members is None:
+            return self._ensemble_step(super().validation_step, batch, fit_params)
+        everybody = self.module_
+        self.__dict__["module_"] = self.some_members_.of(self.plain_module, members)
+        try:
+            step = self._ensemble_step(super().validation_step, batch, fit_params)
+        finally:
+            self.__dict__["module_"] = everybody
+        return {**step, "members": members}
 
     def _ensemble_step(
         self, step_fn: Any, batch: Any, fit_params: dict[str, Any]
@@ -270,6 +286,7 @@ class JointNet(MemberNet):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
         super().on_train_begin(net, X=X, y=y, **kw)
+        self.some_members_ = SomeMembers()
         self.records_ = {True: EpochRecord("train"), False: EpochRecord("valid")}
 
     def on_epoch_begin(
@@ -285,7 +302,9 @@ class JointNet(MemberNet):
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
         super().on_batch_end(net, batch=batch, training=training, **step)
-        self.records_[training].add(step["terms"], step["member_correct"])
+        self.records_[training].add(
+            step["terms"], step["member_correct"], step.get("members")
+        )
 
     def on_epoch_end(self, net: Any, **kw: Any) -> None:
         super().on_epoch_end(net, **kw)
@@ -331,35 +350,10 @@ class JointNet(MemberNet):
         module = module if members is None else module.select(members)
         module.eval()
         with torch.inference_mode():
-            for rows, y in self._chunks(data, module):
+            for rows, y in prediction_batches(self, data, module):
                 outputs = module(rows)
                 outputs = outputs[0] if isinstance(outputs, tuple) else outputs
                 yield self.family_.natural(outputs), y
-
-    def _chunks(self, data: Any, module: Any) -> Iterator[tuple[Tensor, Any]]:
-        if not isinstance(data, torch.utils.data.Dataset):
-            if self.dataset is Dataset:
-                size, dtype = chunk_size(module, data), input_dtype(module, data)
-                for rows in row_chunks(data, size, dtype, self.device):
-                    yield rows, None
-                return
-            data = self.get_dataset(data)
-        base, _ = unwrap_subset(data)
-        if isinstance(base, ArrayDataset):
-            batches = BatchSlicer(data, batch_size=chunk_size(module, base.X))
-        else:
-            batches = self.get_iterator(data)
-        # Iterators draw a seed for their workers, whether they have any or not.
-        with torch.random.fork_rng(devices=[]):
-            for batch in batches:
-                yield to_tensor(unpack_data(batch), device=self.device)
-
-
-def _for_each_member(callback: Any) -> Any:
-    """What stands in for a prototype's callback that would mix the members."""
-    if type(callback) is GradientNormClipping:
-        return MemberNormClipping(**callback.get_params()).initialize()
-    return callback
 
 
 def joint_net(

@@ -68,6 +68,7 @@ class MemberNet(_SkorchNet):
         "weight_",
         "valid_weight_",
         "weighted_",
+        "folds_",
     )
 
     # Of a fit under way: weights of the rows, see JointNet, and the data set that they
@@ -75,6 +76,8 @@ class MemberNet(_SkorchNet):
     weight_: Tensor | None = None
     valid_weight_: Tensor | None = None
     weighted_: Any = None
+    # And the folds that they are in, where members are validated on them.
+    folds_: Tensor | None = None
 
     def initialize(self) -> Any:
         self.device = resolve_device(self.device)

@@ -11,6 +11,7 @@ from sklearn_jointens.nn import (
     VectorizedEmbedding,
     VectorizedTabularEncoding,
 )
+from sklearn_jointens.nn._base import named_tensors
 
 # Constructor arguments of a module that are filled in from the data.
 INPUT_SIZE_NAMES = (
@@ -67,7 +68,7 @@ def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
     """
     for layer in module.modules():
         if isinstance(layer, TabularEncoding | VectorizedTabularEncoding):
-            return layer.center.dtype
+            return named_tensors(layer)["center"].dtype
     tables = nn.Embedding | nn.EmbeddingBag | VectorizedEmbedding
     embeds = any(isinstance(layer, tables) for layer in module.modules())
     is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))

@@ -77,6 +77,16 @@ class TabularEncoding(nn.Module):
             [0.0000, 0.0000, 0.0000, 0.0000, 0.0000, 1.0000]])
     """
 
+    number_columns: Tensor
+    center: Tensor
+    scale: Tensor
+    bin_numbers: Tensor
+    bin_starts: Tensor
+    bin_slopes: Tensor
+    category_columns: Tensor
+    category_codes: Tensor
+    missing_columns: Tensor
+
     def __init__(
         self,
         number_columns: Tensor,
@@ -102,8 +112,7 @@ class TabularEncoding(nn.Module):
 
     @property
     def out_features(self) -> int:
-        parts = (self.center, self.bin_starts, self.category_codes)
-        return sum(map(len, parts)) + len(self.missing_columns)
+        return sum(self._sizes().values())
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of rows.
@@ -120,13 +129,15 @@ class TabularEncoding(nn.Module):
         return encode(x, **dict(self.named_buffers()))
 
     def extra_repr(self) -> str:
-        sizes = {
-            "numbers": self.center,
-            "bins": self.bin_starts,
-            "categories": self.category_codes,
-            "missing": self.missing_columns,
+        return ", ".join(f"{name}={size}" for name, size in self._sizes().items())
+
+    def _sizes(self) -> dict[str, int]:
+        return {
+            "numbers": self.center.shape[0],
+            "bins": self.bin_starts.shape[0],
+            "categories": self.category_codes.shape[0],
+            "missing": self.missing_columns.shape[0],
         }
-        return ", ".join(f"{name}={len(part)}" for name, part in sizes.items())
 
 
 def encode(

@@ -157,7 +157,7 @@ def _of_sparse(X: Any, dtype: torch.dtype) -> TabularEncoding:
     is_missing = np.isnan(largest)
     if is_missing.any():
         largest = np.asarray(abs(X).nanmax(axis=0).todense(), np.float64).ravel()
-    columns = np.flatnonzero(largest > _CLOSE)
+    columns = np.flatnonzero(largest > _CLOSE).tolist()
     none = np.zeros(0)
     numbers = [(column, _Number(0.0, 1 / largest[column], none)) for column in columns]
     if not numbers:

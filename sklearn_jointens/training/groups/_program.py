@@ -1,6 +1,6 @@
 """The members of several ensembles as one module, with one optimizer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sklearn_jointens.losses import GroupedTerms, grouped_terms
 from sklearn_jointens.nn._base import named_tensors
 from sklearn_jointens.training._callbacks import MemberNormClipping
+from sklearn_jointens.training._folds import SomeMembers
 from sklearn_jointens.training._joint_net import joint_net
 from sklearn_jointens.training._precision import forward_precision, training_precision
 from sklearn_jointens.training.groups._batches import GroupedBatch
@@ -47,6 +48,7 @@ class Program:
         )
         for g, group in enumerate(groups):
             self._copy(g, group, to_program=True)
+        self._some_members = SomeMembers()
         self._clippings = [
             callback
             for _, callback in self.net.callbacks_
@@ -107,18 +109,16 @@ class Program:
         return self.groups[g].drawing()
 
     def evaluate(
-        self, chosen: Sequence[int], batches: Iterable[GroupedBatch]
-    ) -> Iterator[tuple[GroupedTerms, Tensor]]:
-        """Terms of some of the groups on validation batches, one after the other."""
+        self, chosen: Sequence[int], batch: GroupedBatch, members: Tensor | None
+    ) -> tuple[GroupedTerms, Tensor]:
+        """Terms of some of the groups, and of some of their members, in validation."""
         module = self.module
-        if len(chosen) < len(self.groups):
-            module = module.select(self._members_of(chosen).tolist())
+        if len(chosen) < len(self.groups) or members is not None:
+            module = self._some_members.of(module, self._members_of(chosen, members))
         module.eval()
-        for batch in batches:
-            with torch.no_grad():
-                outputs = module.forward_blocks(batch.inputs)
-                terms = self._terms(outputs, batch, self.lam[chosen])
-            yield terms
+        with torch.no_grad():
+            outputs = module.forward_blocks(batch.inputs)
+            return self._terms(outputs, batch, self.lam[chosen])
 
     def _terms(
         self, outputs: Any, batch: GroupedBatch, lam: Tensor
@@ -136,12 +136,13 @@ class Program:
         )
         correct = terms.member_first
         if correct is None:
-            y = batch.y.repeat_interleave(self.n_members, 0)
+            n_members = terms.member_losses.shape[1]
+            y = batch.y.repeat_interleave(n_members, 0)
             if natural.shape[1] == 1:
                 correct = family.is_correct(natural.detach(), y)
             else:
                 correct = natural.detach().argmax(1) == y
-            correct = correct.unflatten(0, (-1, self.n_members))
+            correct = correct.unflatten(0, (-1, n_members))
         return terms, correct
 
     def follow(self, optimizer: Any) -> None:
@@ -152,9 +153,13 @@ class Program:
         for own, other in pairs:
             own.update({name: other[name] for name in other if name != "params"})
 
-    def _members_of(self, groups: Sequence[int]) -> Tensor:
+    def _members_of(
+        self, groups: Sequence[int], members: Tensor | None = None
+    ) -> Tensor:
         first = torch.tensor(groups, device=self.net.device) * self.n_members
-        members = torch.arange(self.n_members, device=self.net.device)
+        if members is None:
+            members = torch.arange(self.n_members)
+        members = members.to(first.device)
         return (first[:, None] + members).flatten()
 
     def keep(self, groups: Sequence[int]) -> None:
@@ -169,5 +174,6 @@ class Program:
             if isinstance(tensor, nn.Parameter):
                 tensor.grad = None
         self.module.n_members = len(members)
+        self._some_members = SomeMembers()
         self.lam = self.lam[list(groups)]
         self.groups = [self.groups[g] for g in groups]

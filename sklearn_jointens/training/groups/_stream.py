@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sklearn_jointens.training._batches import BatchSlicer, unwrap_subset
+from sklearn_jointens.training._folds import FoldSlicer
 from sklearn_jointens.training._random import host_state, set_host_state
 
 
@@ -22,14 +23,13 @@ class Stream:
     Parameters
     ----------
     net : JointNet
-        Any one of the ensembles; it is not trained.
+        Any one of the ensembles; it is not trained. Its weights and folds are those
+        of all rows of the data set.
     data : Subset of an ArrayDataset
         The training set. All streams that are trained at once have parts of one data
         set.
     y : ndarray of shape (n_samples,)
         Labels of the training set.
-    weight, valid_weight : Tensor of shape (n_rows,) or (n_members, n_rows), or None
-        Of all rows of the data set, in training and in validation.
     seed : int
         Of the batches, and of what the ensembles draw.
     reseed : callable
@@ -39,8 +39,8 @@ class Stream:
     ----------
     datasets : dict
         What skorch tells callbacks of: "dataset_train" and "dataset_valid".
-    iterator_train, iterator_valid : BatchSlicer
-        The latter is None where nothing is split off.
+    iterator_train : BatchSlicer
+    iterator_valid : BatchSlicer, FoldSlicer or None
     random_state : list of Tensor
         Where torch's generators stand before the first epoch.
     host_state : tuple
@@ -52,8 +52,6 @@ class Stream:
         net: Any,
         data: Any,
         y: Any,
-        weight: Tensor | None,
-        valid_weight: Tensor | None,
         seed: int,
         reseed: Callable[[int], None],
     ) -> None:
@@ -61,7 +59,6 @@ class Stream:
         self.groups: list[Group] = []
         self.batches: deque[Tensor] = deque()
         self.sizes: list[int] = []
-        net.weight_, net.valid_weight_ = weight, valid_weight
         train_split = net.train_split
         # One that has a state of its own starts anew for every ensemble.
         net.train_split = copy.deepcopy(train_split)
@@ -72,7 +69,7 @@ class Stream:
             self.random_state, self.host_state = random_state(net.device), host_state()
             self.datasets = {"dataset_train": train, "dataset_valid": valid}
             self.iterator_train: BatchSlicer = net.get_iterator(train, training=True)
-            self.iterator_valid: BatchSlicer | None = None
+            self.iterator_valid: Any = None
             if valid is not None:
                 self.iterator_valid = net.get_iterator(valid, training=False)
         finally:
@@ -105,9 +102,14 @@ class Stream:
         self.batches.extend(self._drawn(self.iterator_train))
         self.sizes = [len(index) for index in self.batches]
 
-    def valid_batches(self) -> list[Tensor]:
-        """Rows of the batches that the ensembles are validated on."""
-        return [] if self.iterator_valid is None else self._drawn(self.iterator_valid)
+    def valid_batches(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Rows of the batches that the ensembles are validated on, and the members.
+
+        None is all members.
+        """
+        if isinstance(self.iterator_valid, FoldSlicer):
+            return self.iterator_valid.parts
+        return [(rows, None) for rows in self._drawn(self.iterator_valid)]
 
     def _drawn(self, iterator: BatchSlicer) -> list[Tensor]:
         first, *others = self.groups

@@ -195,21 +195,27 @@ class _GroupLoop:
         drawn = [stream.valid_batches() for stream in collator.streams]
         # Streams may differ by a batch in length: the last of the shorter ones is
         # computed once more, and not looked at.
-        indices = (
-            [batches[min(b, len(batches) - 1)] for batches in drawn]
-            for b in range(max(map(len, drawn)))
-        )
         places = [collator.streams.index(group.stream) for group in groups]
-        batches = map(collator.collate, indices)
-        for b, (terms, correct) in enumerate(self.program.evaluate(chosen, batches)):
+        for b in range(max(map(len, drawn))):
+            at_once = [batches[min(b, len(batches) - 1)] for batches in drawn]
+            batch = collator.collate([rows for rows, _ in at_once])
+            _, members = at_once[0]  # the same for all
+            terms, correct = self.program.evaluate(chosen, batch, members)
             for g, (group, s) in enumerate(zip(groups, places, strict=True)):
                 if b < len(drawn[s]):
-                    self._notify_of_validation(group, g, drawn[s][b], terms, correct)
+                    rows, _ = drawn[s][b]
+                    self._notify_of_validation(group, g, rows, terms, correct, members)
         for group, s in zip(groups, places, strict=True):
             group.net.history.record("valid_batch_count", len(drawn[s]))
 
     def _notify_of_validation(
-        self, group: Group, g: int, index: Tensor, terms: GroupedTerms, correct: Tensor
+        self,
+        group: Group,
+        g: int,
+        index: Tensor,
+        terms: GroupedTerms,
+        correct: Tensor,
+        members: Tensor | None,
     ) -> None:
         net, dataset, size = group.net, group.stream.dataset, len(index)
         # Callbacks look at the targets; nobody looks at the rows once more.
@@ -232,6 +238,7 @@ class _GroupLoop:
             y_pred=net.family_.output(own.natural),
             terms=own,
             member_correct=correct[g, :, :size],
+            members=members,
         )
 
     @staticmethod

@@ -138,7 +138,8 @@ class FittedEnsembleMixin:
         path : str or path-like
         estimator : skorch classifier, default=None
             The prototype that was fitted; needed unless it was the default member or
-            made by :func:`mlp_classifier`, because a file without code cannot hold it.
+            made by :func:`mlp_classifier` or :func:`tabular_classifier`, because a file
+            without code cannot hold it.
 
         Returns
         -------

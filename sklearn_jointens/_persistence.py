@@ -5,6 +5,7 @@ JSON text in the file's metadata. Loading builds only objects that this module n
 what it does not know, it refuses.
 """
 
+import inspect
 import json
 import os
 import uuid
@@ -15,31 +16,52 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
+from skorch.callbacks import EarlyStopping
+from skorch.dataset import ValidSplit
 from skorch.history import History
 from torch import nn
 
 from sklearn_jointens._members import Vectorization, check_prototype
 from sklearn_jointens._mlp import mlp_classifier
-from sklearn_jointens.nn import MLP
+from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens.nn import MLP, TabularEncoding, TabularMLP
 from sklearn_jointens.training import (
+    ColumnCodes,
+    MemberFolds,
     MemberNet,
     MemberNetClassifier,
+    TabularNetClassifier,
     derived_net,
     isolated_random_state,
+    unfitted_net,
 )
 
 _FORMAT = "sklearn_jointens.JointEnsembleClassifier"
 _VERSION = 1
 
-# Parts of a prototype that a file may name.
+# The functions that make the prototypes that a file can hold, by their classes.
+_MAKERS: dict[type, Any] = {
+    MemberNetClassifier: mlp_classifier,
+    TabularNetClassifier: tabular_classifier,
+}
+
+# Classes and functions of a prototype that a file may name.
 _KNOWN_PARTS = {
     "MLP": MLP,
+    "TabularMLP": TabularMLP,
     "CrossEntropyLoss": nn.CrossEntropyLoss,
     "NLLLoss": nn.NLLLoss,
     "SGD": torch.optim.SGD,
     "Adam": torch.optim.Adam,
     "AdamW": torch.optim.AdamW,
     "RMSprop": torch.optim.RMSprop,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+
+# Objects of a prototype that a file may describe by their parameters.
+_KNOWN_KINDS = {
+    kind.__name__: kind for kind in (EarlyStopping, MemberFolds, ValidSplit)
 }
 
 
@@ -54,6 +76,16 @@ def _plain(value: Any, name: str) -> Any:
         return {kind: [_plain(item, name) for item in value]}
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if type(value) in _KNOWN_KINDS.values():
+        params = {
+            key: part
+            for key, part in vars(value).items()
+            if not key.endswith("_") and part is not print
+        }
+        return {"kind": [type(value).__name__, _plain(params, name)]}
+    for part, known in _KNOWN_PARTS.items():
+        if value is known:
+            return {"part": part}
     raise TypeError(
         f"save() keeps None, bool, int, float, str, tuples, lists and dicts of them. "
         f"Got {type(value).__name__} in {name!r} instead; use pickle or joblib."
@@ -66,6 +98,10 @@ def _unplain(value: Any) -> Any:
     ((kind, items),) = value.items()
     if kind == "dict":
         return {_unplain(k): _unplain(v) for k, v in items}
+    if kind == "part":
+        return _KNOWN_PARTS[items]
+    if kind == "kind":
+        return _KNOWN_KINDS[items[0]](**_unplain(items[1]))
     if kind not in ("tuple", "list"):
         raise ValueError(f"unknown kind of value {kind!r}")
     items = [_unplain(item) for item in items]
@@ -83,32 +119,42 @@ def _labels(state: dict[str, Any]) -> np.ndarray:
 
 def _plain_prototype(prototype: Any) -> dict[str, Any] | None:
     """A prototype of known parts as JSON; None when `load` has to be given it."""
-    if type(prototype) is not MemberNetClassifier:
+    make = _MAKERS.get(type(prototype))
+    if make is None:
         return None
-    default = mlp_classifier().get_params(deep=False)
-    plain = {}
-    for name, value in prototype.get_params(deep=False).items():
-        if name.startswith("_") or (name in default and value is default[name]):
-            continue
-        part = getattr(value, "__name__", None)
-        if part in _KNOWN_PARTS and _KNOWN_PARTS[part] is value:
-            plain[name] = {"part": part}
-            continue
-        try:
-            plain[name] = {"value": _plain(value, name)}
-        except TypeError:
-            return None
-    return plain
+    default = make().get_params(deep=False)
+    try:
+        params = {
+            name: _plain(value, name)
+            for name, value in prototype.get_params(deep=False).items()
+            if not name.startswith("_")
+            and not (name in default and value is default[name])
+        }
+    except TypeError:
+        return None
+    return {"class": type(prototype).__name__, "params": params}
 
 
 def _prototype(state: dict[str, Any]) -> Any:
-    params = {
-        name: _KNOWN_PARTS[entry["part"]]
-        if "part" in entry
-        else _unplain(entry["value"])
-        for name, entry in state.items()
+    makers = {kind.__name__: make for kind, make in _MAKERS.items()}
+    params = {name: _unplain(value) for name, value in state["params"].items()}
+    return unfitted_net(makers[state["class"]](), **params)
+
+
+def _plain_table(ensemble: Any) -> dict[str, Any] | None:
+    """What members for tables have learned of the data; their encoding is tensors."""
+    member, columns = ensemble.estimators_[0], ensemble._columns
+    if not isinstance(member, TabularNetClassifier):
+        return None
+    params = member.get_params(deep=False)
+    return {
+        "settled": {
+            name: _plain(params[name], name)
+            for name in member.settled_names
+            if name in params
+        },
+        "columns": None if columns is None else _plain(columns.state(), "columns"),
     }
-    return mlp_classifier().set_params(**params)
 
 
 def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
@@ -129,6 +175,8 @@ def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
         "n_features_in": int(ensemble.n_features_in_),
         "feature_names_in": None if names is None else names.tolist(),
         "row_shape": list(ensemble._row_shape),
+        "allows_nan": ensemble._allows_nan,
+        "table": _plain_table(ensemble),
         "dtype": str(ensemble.estimators_[0].data_sizes_["dtype"]),
         "member_scores": ensemble.member_scores_.tolist(),
         "oob_score": getattr(ensemble, "oob_score_", None),
@@ -221,6 +269,8 @@ def _rebuild(
     n_features_in: int,
     feature_names_in: list[str] | None,
     row_shape: list[int],
+    allows_nan: bool,
+    table: dict[str, Any] | None,
     dtype: str,
     member_scores: list[float],
     oob_score: float | None,
@@ -230,6 +280,7 @@ def _rebuild(
     """The ensemble of a file's state, which has these entries and no other."""
     if estimator is None and prototype != "default":
         estimator = _prototype(prototype)
+    default = tabular_classifier() if estimator is None else estimator
     params = {name: _unplain(value) for name, value in params.items()}
     ensemble = cls(estimator=estimator, **params)
     ensemble._validate_params()
@@ -237,9 +288,20 @@ def _rebuild(
         raise ValueError(f"{len(member_scores)} member scores of {n_members} members")
     labels = _labels(classes)
     X = np.empty((0, *row_shape), dtype=dtype.removeprefix("torch."))
+    columns = None
+    if table is not None:
+        names = inspect.signature(TabularEncoding).parameters
+        encoding = TabularEncoding(
+            **{name: tensors[f"0.encoding.{name}"] for name in names}
+        )
+        said = {name: _unplain(value) for name, value in table["settled"].items()}
+        default = unfitted_net(default, module__encoding=encoding, **said)
+        if table["columns"] is not None:
+            columns = ColumnCodes.of_state(_unplain(table["columns"]))
     members = []
     for j in range(n_members):
-        member = derived_net(estimator or mlp_classifier(), MemberNet)
+        member = derived_net(default, MemberNet)
+        member.columns_ = columns
         member.set_params(device="cpu", verbose=0, compile=False)
         member.observe(X, labels).initialize()
         prefix = f"{j}."
@@ -256,6 +318,8 @@ def _rebuild(
         "classes_": labels,
         "n_features_in_": n_features_in,
         "_row_shape": tuple(row_shape),
+        "_allows_nan": allows_nan,
+        "_columns": columns,
         "member_scores_": np.array(member_scores),
         "history_": History({**row, "batches": []} for row in history),
         "vectorization_": Vectorization(*vectorization),

@@ -12,26 +12,99 @@ from sklearn_jointens.training import MemberFolds, TabularNetClassifier
 
 
 def tabular_classifier(
-    hidden_layer_sizes: Any = "auto",
+    hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
     activation: str = "relu",
     dropout: float = 0.0,
     *,
-    n_bins: Any = "auto",
+    n_bins: int | str = "auto",
     lr: float = 0.004,
-    max_epochs: Any = "auto",
-    batch_size: Any = "auto",
-    weight_decay: float = 0.03,
+    weight_decay: float | str = "auto",
+    batch_size: int | str = "auto",
+    max_epochs: int = 100,
+    patience: int = 8,
     n_splits: int = 8,
-    patience: int = 16,
     **net_params: Any,
 ) -> TabularNetClassifier:
+    """A multilayer perceptron for tables as they come, ready to be a member.
+
+    The member of an ensemble that is given none. It takes numbers of any scale, missing
+    values, and frames whose columns are categories, text or booleans, and needs no
+    pipeline before it: what its :class:`~sklearn_jointens.nn.TabularEncoding` has to
+    know of the data (medians, quartiles, quantiles, categories) is learned from the
+    training rows of each fit. Unknown categories count as none, sparse matrices are
+    made dense a batch at a time.
+
+    It is trained with AdamW until the validation loss has not fallen for `patience`
+    epochs, and goes back to the best epoch. In an ensemble that is the loss of the
+    ensemble, on all rows: each member leaves one of `n_splits` folds out, and each row
+    is predicted by the members that have not seen it.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or tuple of int, default=(128, 128)
+        Units of each hidden layer.
+    activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}, \
+default="relu"
+        Of the hidden layers.
+    dropout : float in [0, 1), default=0.0
+        Share of hidden units that is dropped in training.
+    n_bins : int or "auto", default="auto"
+        Bins of a column of numbers, at most; 0 is none. ``"auto"`` is 8, or fewer where
+        1,024 bins are not enough for all columns.
+    lr : float, default=0.004
+        AdamW's learning rate.
+    weight_decay : float or "auto", default="auto"
+        AdamW's. ``"auto"`` is 100 divided by the number of rows, and at most 1.
+    batch_size : int or "auto", default="auto"
+        Rows of a batch. ``"auto"`` is 32 below 2,500 rows, else 128.
+    max_epochs : int, default=100
+        Passes over the training data, at most.
+    patience : int, default=8
+        Epochs without an improvement after which training stops.
+    n_splits : int, default=8
+        Number of folds. Below 50 rows none is left out, and training takes all of
+        `max_epochs`.
+    **net_params : dict
+        Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` takes the
+        place of early stopping, ``train_split`` that of the folds. Weights are float64
+        for float64 X of fewer than 1,000 rows, else float32, unless ``module__dtype``
+        is given.
+
+    Returns
+    -------
+    TabularNetClassifier
+        An unfitted skorch ``NeuralNetClassifier``.
+
+    See Also
+    --------
+    mlp_classifier : A plain perceptron, for X that is numbers and scaled.
+    sklearn_jointens.nn.TabularMLP : Its module.
+
+    Notes
+    -----
+    The defaults are chosen on half of 23 tables by
+    ``examples/benchmarks/choose_tabular.py``; ``examples/benchmarks/tables.py``
+    compares them with others on the other half.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn_jointens import JointEnsembleClassifier, tabular_classifier
+    >>> X = pd.DataFrame({"age": [31, np.nan, 54, 22] * 25, "job": list("abca") * 25})
+    >>> y = np.array(["no", "yes", "yes", "no"] * 25)
+    >>> member = tabular_classifier(hidden_layer_sizes=(16,), max_epochs=20)
+    >>> clf = JointEnsembleClassifier(member, n_estimators=8, random_state=0).fit(X, y)
+    >>> clf.predict(pd.DataFrame({"age": [np.nan, 30], "job": ["b", "new"]}))
+    array(['yes', 'no'], dtype='<U3')
+    """
     defaults: dict[str, Any] = {
         "criterion": nn.CrossEntropyLoss,
         "optimizer": torch.optim.AdamW,
         "optimizer__betas": (0.9, 0.95),
         "optimizer__weight_decay": weight_decay,
         "iterator_train__shuffle": True,
-        "iterator_valid__batch_size": 4096,
+        "iterator_valid__batch_size": 1024,
         "train_split": MemberFolds(n_splits),
         "callbacks": [("best_epoch", EarlyStopping(patience=patience, load_best=True))],
         "callbacks__schedule__lr_lambda": "auto",

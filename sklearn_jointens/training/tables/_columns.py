@@ -32,18 +32,36 @@ class ColumnCodes:
     """
 
     def __init__(self, X: Any) -> None:
-        dtypes = list(X.dtypes)
+        dtypes = [str(dtype).lower() for dtype in X.dtypes]
         self.is_category = np.array(
-            [_is_category(X, i, str(dtype).lower()) for i, dtype in enumerate(dtypes)],
-            dtype=bool,
+            [_is_category(X, i, dtype) for i, dtype in enumerate(dtypes)], dtype=bool
         )
-        self.encoder = OrdinalEncoder(
-            handle_unknown="use_encoded_value",
-            unknown_value=-1,
-            encoded_missing_value=np.nan,
-        )
+        self.encoder = _encoder()
         if self.is_category.any():
-            self.encoder.fit(self._columns(X, self.is_category))
+            self.encoder.fit(self._categories(X))
+
+    def state(self) -> dict[str, Any]:
+        """All that is known, as lists of plain values; None is a missing one."""
+        known = getattr(self.encoder, "categories_", [])
+        return {
+            "is_category": self.is_category.tolist(),
+            "categories": [[None if v != v else v for v in one] for one in known],
+        }
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> "ColumnCodes":
+        """What `state` was taken of."""
+        codes = cls.__new__(cls)
+        codes.is_category = np.array(state["is_category"], dtype=bool)
+        codes.encoder = _encoder()
+        if codes.is_category.any():
+            known = [
+                np.array([np.nan if v is None else v for v in one], dtype=object)
+                for one in state["categories"]
+            ]
+            codes.encoder.set_params(categories=known)
+            codes.encoder.fit(np.array([[one[0] for one in known]], dtype=object))
+        return codes
 
     def transform(self, X: Any) -> np.ndarray:
         """Numbers and codes of rows.
@@ -60,7 +78,7 @@ class ColumnCodes:
         numbers = None
         if not self.is_category.all():
             numbers = check_array(
-                self._columns(X, ~self.is_category),
+                _safe_indexing(X, np.flatnonzero(~self.is_category), axis=1),
                 dtype="numeric",
                 ensure_all_finite="allow-nan",
             )
@@ -69,13 +87,30 @@ class ColumnCodes:
         if numbers is not None:
             out[:, ~self.is_category] = numbers
         if self.is_category.any():
-            codes = self.encoder.transform(self._columns(X, self.is_category))
-            out[:, self.is_category] = codes
+            out[:, self.is_category] = self.encoder.transform(self._categories(X))
         return out
 
-    @staticmethod
-    def _columns(X: Any, mask: np.ndarray) -> Any:
-        return _safe_indexing(X, np.flatnonzero(mask), axis=1)
+    def _categories(self, X: Any) -> np.ndarray:
+        """The columns that are categories, as objects; what is missing is NaN."""
+        columns = []
+        for i in np.flatnonzero(self.is_category):
+            column = _safe_indexing(X, i, axis=1)
+            values = np.array(column, dtype=object)
+            if hasattr(column, "isna"):
+                is_missing = np.asarray(column.isna())
+            else:
+                is_missing = np.array([v is None or v != v for v in values])
+            values[is_missing.astype(bool)] = np.nan
+            columns.append(values)
+        return np.stack(columns, axis=1)
+
+
+def _encoder() -> OrdinalEncoder:
+    return OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+        encoded_missing_value=np.nan,
+    )
 
 
 def is_frame(X: Any) -> bool:

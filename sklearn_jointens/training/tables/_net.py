@@ -13,7 +13,7 @@ from sklearn_jointens.training.tables import _rules
 from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
 
 _AUTO = "auto"
-_OF_MODULE = ("module__encoding", "module__dtype", "module__hidden_layer_sizes")
+_OF_MODULE = ("module__encoding", "module__dtype")
 
 
 class TabularNetClassifier(MemberNetClassifier):
@@ -31,9 +31,15 @@ class TabularNetClassifier(MemberNetClassifier):
     n_bins : int or "auto", default="auto"
         Bins of a column of numbers, at most; see :func:`tabular_encoding`.
     **kwargs : dict
-        As of skorch's ``NeuralNetClassifier``. `batch_size`, `max_epochs` and
-        `module__hidden_layer_sizes` may be ``"auto"``.
+        As of skorch's ``NeuralNetClassifier``. `batch_size` and
+        `optimizer__weight_decay` may be ``"auto"``.
     """
+
+    # What the data may settle, besides the encoding.
+    settled_names = (
+        *("batch_size", "optimizer__weight_decay", "module__dtype"),
+        *("train_split", "callbacks__best_epoch"),
+    )
 
     def __init__(
         self, module: Any = TabularMLP, *args: Any, n_bins: Any = _AUTO, **kwargs: Any
@@ -76,8 +82,8 @@ class TabularNetClassifier(MemberNetClassifier):
         said: dict[str, Any] = {}
         if asked["batch_size"] == _AUTO:
             said["batch_size"] = _rules.batch_size(n_rows)
-        if asked["max_epochs"] == _AUTO:
-            said["max_epochs"] = _rules.max_epochs(n_rows)
+        if asked.get("optimizer__weight_decay") == _AUTO:
+            said["optimizer__weight_decay"] = _rules.weight_decay(n_rows)
         is_split = isinstance(self.train_split, MemberFolds)
         if is_split and n_rows < _rules.FEWEST_VALIDATED:
             said |= {"train_split": None, "callbacks__best_epoch": None}
@@ -85,8 +91,6 @@ class TabularNetClassifier(MemberNetClassifier):
             return said | {name: getattr(like, name) for name in _OF_MODULE}
         if asked.get("module__dtype") is None:
             said["module__dtype"] = _rules.weight_dtype(n_rows, X.dtype)
-        if asked.get("module__hidden_layer_sizes") == _AUTO:
-            said["module__hidden_layer_sizes"] = _rules.hidden_layer_sizes(n_rows)
         dtype = {**asked, **said}["module__dtype"]
         said["module__encoding"] = self._encoding(X, weight, columns, dtype)
         return said
@@ -108,11 +112,8 @@ class TabularNetClassifier(MemberNetClassifier):
         """What settled nets must have in common to be trained as one program."""
         params = self.get_params(deep=False)
         encoding = params["module__encoding"]
-        names = ("batch_size", "max_epochs", "module__hidden_layer_sizes")
         return (
-            *(str(params[name]) for name in names),
-            params["module__dtype"],
-            params["train_split"] is None,
+            *(str(params[name]) for name in self.settled_names if name in params),
             *((part.shape, part.dtype) for part in encoding.buffers()),
         )
 
@@ -127,7 +128,7 @@ class TabularNetClassifier(MemberNetClassifier):
             return super().fit(X, y, **fit_params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Any:
-        if self.batch_size != _AUTO and self.max_epochs != _AUTO:
+        if hasattr(self, "module__encoding"):
             return super().partial_fit(X, y, **params)
         with self._settling(self._as_array(X)):
             return super().partial_fit(X, y, **params)

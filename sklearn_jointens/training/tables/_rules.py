@@ -7,7 +7,7 @@ import torch
 FEWEST_VALIDATED = 50
 
 _FEWEST_IN_FLOAT32 = 1000
-_MOST_BINS_OF_A_COLUMN = 16
+_MOST_BINS_OF_A_COLUMN = 8
 _MOST_BINS = 1024
 
 
@@ -16,18 +16,16 @@ def batch_size(n_rows: int) -> int:
     return 32 if n_rows < 2500 else 128
 
 
-def max_epochs(n_rows: int) -> int:
-    """Passes over the rows, at most."""
-    return 100 if n_rows < FEWEST_VALIDATED else 40
+def weight_decay(n_rows: int) -> float:
+    """AdamW's: 100 divided by the number of rows, and at most 1.
 
-
-def hidden_layer_sizes(n_rows: int) -> tuple[int, ...]:
-    """Units of the hidden layers."""
-    return (128, 128)
+    A prior counts the less the more rows there are.
+    """
+    return min(1.0, 100 / n_rows)
 
 
 def n_bins(n_columns: int) -> int:
-    """Bins of a column of numbers: 16, or fewer where 1,024 are not enough for all."""
+    """Bins of a column of numbers: 8, or fewer where 1,024 are not enough for all."""
     fitting = min(_MOST_BINS_OF_A_COLUMN, _MOST_BINS // max(1, n_columns))
     return fitting if fitting > 1 else 0
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from sklearn.utils import get_tags
+from skorch import NeuralNet
 from skorch.callbacks import EarlyStopping
 from torch import nn
 
@@ -17,7 +18,7 @@ def tabular_classifier(
     dropout: float = 0.0,
     *,
     n_bins: int | str = "auto",
-    lr: float = 0.004,
+    lr: float | str = "auto",
     weight_decay: float | str = "auto",
     batch_size: int | str = "auto",
     max_epochs: int = 100,
@@ -51,8 +52,9 @@ default="relu"
     n_bins : int or "auto", default="auto"
         Bins of a column of numbers, at most; 0 is none. ``"auto"`` is 8, or fewer where
         1,024 bins are not enough for all columns.
-    lr : float, default=0.004
-        AdamW's learning rate.
+    lr : float or "auto", default="auto"
+        AdamW's learning rate. ``"auto"`` is 0.004, and below 2,500 rows 0.004 times the
+        root of their share of 2,500.
     weight_decay : float or "auto", default="auto"
         AdamW's. ``"auto"`` is 100 divided by the number of rows, and at most 1.
     batch_size : int or "auto", default="auto"
@@ -126,9 +128,12 @@ default="relu"
 
 def with_input_tags(tags: Any, estimator: Any) -> Any:
     """Tags of an ensemble that takes what its members take."""
-    of_member = get_tags(tabular_classifier() if estimator is None else estimator)
     tags.input_tags.sparse = True
     tags.input_tags.three_d_array = True
+    member = tabular_classifier() if estimator is None else estimator
+    if not isinstance(member, NeuralNet):
+        return tags  # `fit` says what is wrong with it
+    of_member = get_tags(member)
     for name in ("allow_nan", "categorical", "string"):
         setattr(tags.input_tags, name, getattr(of_member.input_tags, name))
     return tags

@@ -656,10 +656,12 @@ def remove_tensor(name):
 WEIGHT = "0.hidden.0.weight"
 
 CHANGES = {
-    "unknown part": change("prototype", "module", to={"part": "os.system"}),
-    "part elsewhere": change("prototype", "module", to={"part": "Adam"}),
-    "text for a part": change("prototype", "module", to={"value": "os.system"}),
-    "unknown setting": change("prototype", "modul", to={"value": 3}),
+    "unknown part": change("prototype", "params", "module", to={"part": "os"}),
+    "part elsewhere": change("prototype", "params", "module", to={"part": "Adam"}),
+    "text for a part": change("prototype", "params", "module", to="os.system"),
+    "unknown setting": change("prototype", "params", "modul", to=3),
+    "unknown kind": change("prototype", "params", "lr", to={"kind": ["os", {}]}),
+    "unknown class": change("prototype", "class", to="os"),
     "unknown entry": change("code", to="import os"),
     "missing entry": remove("classes"),
     "missing history": remove("history"),

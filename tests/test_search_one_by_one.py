@@ -155,7 +155,7 @@ REASONS = {
     ),
     "split": (
         lambda: member(train_split=LastRows()),
-        "'train_split' is not skorch's ValidSplit",
+        "'train_split' is neither skorch's ValidSplit nor MemberFolds",
     ),
 }
 

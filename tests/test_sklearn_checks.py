@@ -24,6 +24,7 @@ from sklearn_jointens import (
     JointEnsembleClassifier,
     JointEnsembleClassifierCV,
     mlp_classifier,
+    tabular_classifier,
 )
 
 frames = pytest.mark.parametrize(
@@ -116,7 +117,10 @@ def test_tags_say_what_it_takes():
     assert tags.input_tags.two_d_array
     assert tags.input_tags.three_d_array
     assert tags.input_tags.sparse
-    assert not tags.input_tags.allow_nan
+    assert tags.input_tags.allow_nan
+    assert tags.input_tags.categorical
+    assert tags.input_tags.string
+    assert not get_tags(JointEnsembleClassifier(mlp_classifier())).input_tags.allow_nan
     assert not tags.non_deterministic
 
 
@@ -194,12 +198,12 @@ def test_setting_a_parameter_of_the_member_changes_the_fit(iris):
     assert not np.array_equal(clf.predict_proba(X), faster.predict_proba(X))
 
 
-def test_the_default_member_is_mlp_classifier(iris):
+def test_the_default_member_is_tabular_classifier(iris):
     X, y = iris
     settings = {"n_estimators": 2, "random_state": 0}
 
     default = JointEnsembleClassifier(**settings).fit(X, y)
-    given = JointEnsembleClassifier(mlp_classifier(), **settings).fit(X, y)
+    given = JointEnsembleClassifier(tabular_classifier(), **settings).fit(X, y)
 
     np.testing.assert_array_equal(default.predict_proba(X), given.predict_proba(X))
 

@@ -45,10 +45,11 @@ class Floor:
     def __init__(self, reseed, net, rows, lams, rows_of=None, weight=None, **params):
         ensemble = JointEnsembleClassifier(net, n_estimators=2, **params)
         self.prototype = ensemble._resolve_prototype()
-        self.shop = Workshop(
-            ensemble, self.prototype, X if rows_of is None else rows_of, Y, np.arange(2)
-        )
-        self.trials = [Trial(ensemble, part, 0, Y, weight) for part in rows]
+        data = X if rows_of is None else rows_of
+        self.shop = Workshop(ensemble, data, Y, np.arange(2))
+        self.trials = [
+            Trial(ensemble, self.prototype, part, 0, data, Y, weight) for part in rows
+        ]
         self.net = self.shop.first_net(self.trials[0], reseed)
         for trial in self.trials:
             trial.open_stream(self.net, self.shop.dataset(self.net), reseed)
@@ -132,7 +133,7 @@ def test_weights_of_rows_are_looked_up_by_row(bootstrap, reseed):
     expected = np.array([[4.0, 8.0], [32.0, 0.0]])
     np.testing.assert_array_equal(valid, expected)
     if bootstrap:
-        counts = [trial.bags for trial in floor.trials]
+        counts = [trial.member_rows.bags for trial in floor.trials]
         counts = np.stack([counts[0][:, [3, 7]], np.c_[counts[1][:, 1], np.zeros(2)]])
         np.testing.assert_array_equal(train, expected[:, None] * counts)
     else:

@@ -10,7 +10,11 @@ from sklearn_jointens.nn.networks._simple import MLP
 
 
 class TabularMLP(nn.Module):
-    """Multi-layer perceptron on the encoded rows of a table; it returns logits.
+    """Multi-layer perceptron beside a linear model on the encoded rows of a table.
+
+    Both are given the features of the encoding, and their sum is the logits, as in [1]_.
+    The linear model starts at zero. Small tables are often as good as linear, and it is
+    there from the first step.
 
     Parameters
     ----------
@@ -31,6 +35,11 @@ class TabularMLP(nn.Module):
     ------
     ValueError
         If a parameter is out of its range.
+
+    References
+    ----------
+    .. [1] H.-T. Cheng et al. "Wide & Deep Learning for Recommender Systems", DLRS 2016.
+       arXiv:1606.07792.
 
     Examples
     --------
@@ -66,6 +75,10 @@ class TabularMLP(nn.Module):
             dropout,
             dtype,
         )
+        self.linear = nn.Linear(
+            encoding.out_features, n_classes, bias=False, dtype=dtype
+        )
+        nn.init.zeros_(self.linear.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits.
@@ -80,4 +93,5 @@ class TabularMLP(nn.Module):
         -------
         logits : Tensor of shape (B, n_classes)
         """
-        return self.mlp(self.encoding(x.flatten(1)))
+        features = self.encoding(x.flatten(1))
+        return self.mlp(features) + self.linear(features)

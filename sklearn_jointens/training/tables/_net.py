@@ -31,13 +31,13 @@ class TabularNetClassifier(MemberNetClassifier):
     n_bins : int or "auto", default="auto"
         Bins of a column of numbers, at most; see :func:`tabular_encoding`.
     **kwargs : dict
-        As of skorch's ``NeuralNetClassifier``. `batch_size` and
+        As of skorch's ``NeuralNetClassifier``. `batch_size`, `lr` and
         `optimizer__weight_decay` may be ``"auto"``.
     """
 
     # What the data may settle, besides the encoding.
     settled_names = (
-        *("batch_size", "optimizer__weight_decay", "module__dtype"),
+        *("batch_size", "lr", "optimizer__weight_decay", "module__dtype"),
         *("train_split", "callbacks__best_epoch"),
     )
 
@@ -82,6 +82,8 @@ class TabularNetClassifier(MemberNetClassifier):
         said: dict[str, Any] = {}
         if asked["batch_size"] == _AUTO:
             said["batch_size"] = _rules.batch_size(n_rows)
+        if asked["lr"] == _AUTO:
+            said["lr"] = _rules.learning_rate(n_rows)
         if asked.get("optimizer__weight_decay") == _AUTO:
             said["optimizer__weight_decay"] = _rules.weight_decay(n_rows)
         is_split = isinstance(self.train_split, MemberFolds)

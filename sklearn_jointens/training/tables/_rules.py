@@ -16,6 +16,11 @@ def batch_size(n_rows: int) -> int:
     return 32 if n_rows < 2500 else 128
 
 
+def learning_rate(n_rows: int) -> float:
+    """AdamW's: 0.004, and below 2,500 rows less, by the root of their number."""
+    return 0.004 * min(1.0, (max(n_rows, FEWEST_VALIDATED) / 2500) ** 0.5)
+
+
 def weight_decay(n_rows: int) -> float:
     """AdamW's: 100 divided by the number of rows, and at most 1.
 

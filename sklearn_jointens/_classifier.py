@@ -49,7 +49,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         `out_features`, `n_outputs`, `num_classes`, `output_dim`, `output_size`;
         `in_channels`, `n_channels` and `dtype` are taken from the data unless the
         prototype sets them. ``None`` is :func:`mlp_classifier`.
-    n_estimators : int, default=10
+    n_estimators : int, default=16
         Number of members.
     lam : float in [0, 1], default=0.95
         0 trains independent members, 1 one end-to-end network. The default had the
@@ -155,8 +155,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     def __init__(
         self,
         estimator: Any = None,
-        n_estimators: int = 10,
-        lam: float = 0.95,
+        n_estimators: int = 16,
+        lam: float = 0.0,
         *,
         bootstrap: bool = False,
         oob_score: Any = False,

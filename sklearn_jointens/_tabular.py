@@ -56,7 +56,7 @@ default="relu"
         AdamW's learning rate. ``"auto"`` is 0.004, and below 2,500 rows 0.004 times the
         root of their share of 2,500.
     weight_decay : float or "auto", default="auto"
-        AdamW's. ``"auto"`` is 100 divided by the number of rows, and at most 1.
+        AdamW's. ``"auto"`` is ``(600 / n_rows)**1.5``, and at most 5.
     batch_size : int or "auto", default="auto"
         Rows of a batch. ``"auto"`` is 32 below 2,500 rows, else 128.
     max_epochs : int, default=100

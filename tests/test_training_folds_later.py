@@ -14,7 +14,7 @@ from sklearn_jointens import JointEnsembleClassifier, MemberFolds, tabular_class
 
 def folded(n_splits=3, **params):
     """A small member that leaves folds out."""
-    return member(train_split=MemberFolds(n_splits), **params)
+    return member(**{"train_split": MemberFolds(n_splits), **params})
 
 
 def ensemble(estimator=None, **params):
@@ -196,8 +196,26 @@ def test_validation_in_small_batches_of_weighted_rows_in_a_search(iris):
     )
 
 
+# Equally many batches of training rows, but not of validation rows.
+NEARLY_EQUAL_FOLDS = [
+    (np.arange(60), np.arange(60, 90)),
+    (np.arange(48, 98), np.arange(10)),
+]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+def test_members_are_validated_on_their_own_folds_in_a_search(batch_size, iris):
+    """Folds of two training sets, in unequal numbers of batches, were mixed up."""
+    net = folded(iterator_valid__batch_size=batch_size)
+
+    assert_equals_grid_search(net, *iris, cv=NEARLY_EQUAL_FOLDS, n_estimators=4)
+
+
 def test_more_folds_than_rows_in_a_search(iris):
-    assert_equals_grid_search(folded(70), *iris, cv=UNEQUAL_FOLDS, n_estimators=66)
+    cv = [(np.arange(18), np.arange(20, 30)), (np.arange(3, 26), np.arange(30, 40))]
+    net = folded(21, max_epochs=2, lr=0.1)
+
+    assert_equals_grid_search(net, *iris, cv=cv, n_estimators=20)
 
 
 def test_number_of_folds_is_searched(iris):

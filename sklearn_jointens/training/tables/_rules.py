@@ -22,11 +22,11 @@ def learning_rate(n_rows: int) -> float:
 
 
 def weight_decay(n_rows: int) -> float:
-    """AdamW's: 100 divided by the number of rows, and at most 1.
+    """AdamW's: ``(600 / n_rows) ** 1.5``, and at most 5.
 
-    A prior counts the less the more rows there are.
+    What is known without data counts the less the more rows there are.
     """
-    return min(1.0, 100 / n_rows)
+    return min(5.0, (600 / n_rows) ** 1.5)
 
 
 def n_bins(n_columns: int) -> int:

@@ -29,7 +29,10 @@ def mlp_classifier(
 
     Trained with Adam on shuffled batches. Its sizes and its dtype are taken from the
     data, which are to be numbers, scaled and without missing values;
-    :func:`tabular_classifier` takes tables as they come.
+    :func:`tabular_classifier` takes tables as they come. The defaults are among the
+    best of 20 candidates by cross-validated log-loss on iris, wine, breast cancer and
+    digits, and the fastest to train of those
+    (``examples/benchmarks/choose_defaults.py``).
 
     Parameters
     ----------

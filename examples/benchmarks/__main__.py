@@ -23,6 +23,8 @@ memory          peak memory of fit, score_members and predict_proba, and on spar
 exactness       deviation from a plain loop over members
 mission         GridSearchCV over lam against BaggingClassifier(MLPClassifier), on
                 digits
+tabular         the default member on 10,000 rows of a table: fit, prediction, and the
+                search that the package is made for
 search          GridSearchCV over lam / JointEnsembleClassifierCV, on digits
 search_stopping the same with early stopping
 search_table    the same on a table of 50,000 rows
@@ -71,11 +73,12 @@ from examples.benchmarks.search import (
     search_stopping,
     search_table,
 )
+from examples.benchmarks.tabular import tabular
 from examples.benchmarks.training import fit, overhead, step
 
 QUESTIONS = (
     "step networks fit overhead rivals predict million memory exactness mission "
-    "search search_stopping search_table search_memory densenets"
+    "tabular search search_stopping search_table search_memory densenets"
 ).split()
 # What a GPU changes; the others say the same there, or measure the CPU's memory.
 ON_CUDA = "step networks fit overhead predict exactness densenets".split()
@@ -106,6 +109,7 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
         "million": [partial(million, setting)],
         "memory": [partial(kept_as_they_are, device)],
         "mission": [partial(mission, n_jobs, rounds)],
+        "tabular": [partial(tabular, rounds, device)],
         "search": [partial(search, n_jobs, rounds, device)],
         "search_stopping": [partial(search_stopping, n_jobs, rounds, device)],
         "search_table": [partial(search_table, n_jobs, rounds, device)],

@@ -41,7 +41,9 @@ def mission(n_jobs: int, rounds: int) -> Iterator[Figure]:
     for name, steps in (("alone", ()), ("scaled", (StandardScaler(),))):
         best, points, whole, one, programs = [], [], [], [], []
         for seed in range(rounds):
-            joint = make_pipeline(*steps, JointEnsembleClassifier(random_state=seed))
+            joint = make_pipeline(
+                *steps, JointEnsembleClassifier(member, 10, random_state=seed)
+            )
             search = GridSearchCV(joint, grid, cv=5, n_jobs=n_jobs)
             bagging = make_pipeline(*steps, BaggingClassifier(mlp, random_state=seed))
             start = time.perf_counter()
@@ -54,7 +56,9 @@ def mission(n_jobs: int, rounds: int) -> Iterator[Figure]:
             one.append(whole[-1] * (5 * len(LAMS) + 1) / 5)
             together = make_pipeline(
                 *steps,
-                JointEnsembleClassifierCV(lams=LAMS, n_jobs=n_jobs, random_state=seed),
+                JointEnsembleClassifierCV(
+                    member, 10, LAMS, n_jobs=n_jobs, random_state=seed
+                ),
             )
             took = seconds(partial(together.fit, X, y))
             programs.append((end - between) / took)

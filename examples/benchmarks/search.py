@@ -90,7 +90,7 @@ class Grid:
 
 
 def search(n_jobs: int, rounds: int, device: str) -> Iterator[Figure]:
-    """The default member on digits."""
+    """`mlp_classifier` on digits."""
     grid = _on_digits(mlp_classifier(device=device))
     yield from compared("search", grid, n_jobs, rounds, SEVERAL_TIMES)
 
@@ -227,7 +227,7 @@ def searching(grid: Grid, max_memory: float | None) -> tuple[float, int]:
     return peak * MEGABYTE / budget, one.batching_.n_programs
 
 
-def _on_digits(member: Any, subject: str = "10 default", **sizes: Any) -> Grid:
+def _on_digits(member: Any, subject: str = "10 mlp", **sizes: Any) -> Grid:
     X, y = load_digits(return_X_y=True)
     return Grid(subject, (X / 16).astype(np.float32), y, member, **sizes)
 

@@ -117,6 +117,6 @@ def overhead(rounds: int, device: str) -> Iterator[Figure]:
         whole = [seconds(lambda: ensemble.fit(X, y), device) for _ in range(3 * rounds)]
     share = 100 * (1 - np.array(loops) / np.array(whole))
     what = f"digits, {epochs} epochs: share of fit outside the training loop"
-    subject = f"{n_members} default"
+    subject = f"{n_members} mlp"
     yield figure("overhead", subject, what, share, "%", "<= 15")
     yield figure("overhead", subject, "the whole fit", 1e3 * np.array(whole), "ms")

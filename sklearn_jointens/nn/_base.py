@@ -220,7 +220,8 @@ class VectorizedModule(nn.Module):
         theirs = named_tensors(whole.members)
         with torch.no_grad():
             for name, tensor in named_tensors(self.members).items():
-                torch.index_select(theirs[name], 0, indices, out=tensor.data)
+                there = indices.to(tensor.device)
+                torch.index_select(theirs[name], 0, there, out=tensor.data)
 
     def member(self, index: int) -> nn.Module:
         """One member as a plain module of its own class, with copied weights.

@@ -230,6 +230,7 @@ class BatchSlicer:
                 "The 'batch_size' parameter of the member must be an int of at least "
                 f"1, or -1 for all rows at once. Got {batch_size!r} instead."
             )
+        self.subset = dataset
         self.dataset, self.index = unwrap_subset(dataset)
         self.n_samples = len(dataset)
         self.weight = weight

@@ -11,7 +11,12 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from sklearn_jointens.nn import VectorizedModule
-from sklearn_jointens.training._batches import Batch, to_device, unwrap_subset
+from sklearn_jointens.training._batches import (
+    Batch,
+    BatchSlicer,
+    to_device,
+    unwrap_subset,
+)
 
 
 class MemberFolds:
@@ -167,11 +172,41 @@ class FoldSlicer:
 
     def __iter__(self) -> Iterator[Batch]:
         for rows, members in self.parts:
-            assert members is not None
             there = to_device(rows, self.dataset.device)
             X = self.dataset.rows(rows.to(self.dataset.index_device))
             weight = None if self.weight is None else self.weight[there]
-            yield Batch(X, self.dataset.y[there], weight, members.to(there.device))
+            yield Batch(X, self.dataset.y[there], weight, members)
+
+
+def folds_of(iterator: Any, net: Any) -> FoldSlicer:
+    """A net's validation batches, fold by fold.
+
+    Parameters
+    ----------
+    iterator : BatchSlicer
+        Over all rows.
+    net : JointNet
+        With the rows' folds and weights.
+
+    Raises
+    ------
+    ValueError
+        The prototype makes its batches in a way of its own.
+    """
+    if type(iterator) is not BatchSlicer:
+        raise ValueError(
+            "The 'train_split' parameter of the member must not be MemberFolds with a "
+            "'dataset' or 'iterator_valid' of its own, whose rows cannot be told "
+            f"apart. Got {type(iterator).__name__} for its batches instead."
+        )
+    return FoldSlicer(
+        iterator.subset,
+        iterator.weight,
+        net.folds_,
+        net.train_split.n_splits,
+        net.plain_module.n_members,
+        iterator.batch_size,
+    )
 
 
 class SomeMembers:
@@ -184,7 +219,14 @@ class SomeMembers:
         self._made: dict[tuple[int, ...], VectorizedModule] = {}
 
     def of(self, whole: VectorizedModule, members: Tensor) -> VectorizedModule:
-        """The module of these members, with the weights that they have in `whole`."""
+        """The module of these members, with the weights that they have in `whole`.
+
+        Parameters
+        ----------
+        whole : VectorizedModule
+            Always of the same members.
+        members : Tensor of shape (n_running,), on the CPU
+        """
         key = tuple(members.tolist())
         if key not in self._made:
             self._made[key] = whole.select(key)

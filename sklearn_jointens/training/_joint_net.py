@@ -25,7 +25,7 @@ from sklearn_jointens.training._callbacks import (
     FitProgress,
     for_each_member,
 )
-from sklearn_jointens.training._folds import FoldSlicer, SomeMembers
+from sklearn_jointens.training._folds import SomeMembers, folds_of
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._optimizer import can_fuse
@@ -123,14 +123,7 @@ class JointNet(MemberNet):
         base, _ = unwrap_subset(dataset)
         if training or self.folds_ is None or base is not self.weighted_:
             return iterator
-        return FoldSlicer(
-            dataset,
-            self.valid_weight_,
-            self.folds_,
-            self.train_split.n_splits,
-            self.plain_module.n_members,
-            iterator.batch_size,
-        )
+        return folds_of(iterator, self)
 
     # -- one step --------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from sklearn_jointens.nn.networks._simple import MLP
 class TabularMLP(nn.Module):
     """Multi-layer perceptron beside a linear model on the encoded rows of a table.
 
-    Both are given the features of the encoding, and their sum is the logits, as in [1]_.
+    Both are given the features of the encoding; their sum is the logits, as in [1]_.
     The linear model starts at zero. Small tables are often as good as linear, and it is
     there from the first step.
 

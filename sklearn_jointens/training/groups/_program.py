@@ -156,15 +156,14 @@ class Program:
     def _members_of(
         self, groups: Sequence[int], members: Tensor | None = None
     ) -> Tensor:
-        first = torch.tensor(groups, device=self.net.device) * self.n_members
+        first = torch.tensor(groups) * self.n_members
         if members is None:
             members = torch.arange(self.n_members)
-        members = members.to(first.device)
         return (first[:, None] + members).flatten()
 
     def keep(self, groups: Sequence[int]) -> None:
         """Go on with these groups alone; the others cost nothing more."""
-        members = self._members_of(groups)
+        members = self._members_of(groups).to(self.net.device)
         for parameter, state in self.net.optimizer_.state.items():
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:

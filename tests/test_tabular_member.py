@@ -348,16 +348,14 @@ def test_in_pipelines():
     assert {"text", "category"} <= set(pipe[-1].feature_names_in_)
 
 
-@pytest.mark.parametrize("estimator", [None, member()], ids=["default", "given"])
-def test_settings_of_the_member_are_searched(estimator):
+def test_settings_of_the_default_member_are_searched():
     grid = [
         {"estimator__lr": [0.0, 0.02]},
         {"estimator__n_bins": [0, 5]},
         {"estimator__module__hidden_layer_sizes": [(3,), (4, 5)]},
     ]
-    clf = JointEnsembleClassifier(estimator, n_estimators=2, random_state=0)
-    if estimator is None:
-        clf.set_params(estimator__max_epochs=2)
+    clf = JointEnsembleClassifier(n_estimators=2, random_state=0)
+    clf.set_params(estimator__max_epochs=2)
 
     search = GridSearchCV(clf, grid, cv=2, error_score="raise", refit=False)
     search.fit(pandas_frame(), labels())

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import sparse
 from sklearn.base import clone
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
@@ -16,7 +15,6 @@ from skorch.dataset import ValidSplit
 from sklearn_jointens import (
     JointEnsembleClassifier,
     MemberFolds,
-    mlp_classifier,
     tabular_classifier,
 )
 
@@ -135,7 +133,7 @@ def test_explicit_settings_are_honoured():
 
 def test_parameters_stay_auto_in_fitting():
     net, clf = member(), ensemble()
-    before = {name: repr(value) for name, value in clf.get_params().items()}
+    before = [one.get_params(deep=False) for one in (net, clf, clf.estimator)]
 
     with torch.random.fork_rng():
         net.fit(frame(), labels())
@@ -144,7 +142,11 @@ def test_parameters_stay_auto_in_fitting():
     for one in (net, clf.estimator, clone(net), clone(clf).estimator):
         assert [one.get_params()[name] for name in AUTO] == ["auto"] * 4
         assert "module__encoding" not in one.get_params()
-    assert {name: repr(value) for name, value in clf.get_params().items()} == before
+    for one, settings in zip((net, clf, clf.estimator), before, strict=True):
+        assert {**one.get_params(deep=False), "device": None} == {
+            **settings,
+            "device": None,
+        }
 
 
 def test_a_member_alone_learns_anew_of_other_data():
@@ -181,8 +183,9 @@ def test_fifty_rows_are_validated():
     assert "valid_loss" in clf.history_[-1]
 
 
-@pytest.mark.parametrize("n", [2, 3, 30, 50, 60])
-@pytest.mark.parametrize("bootstrap", [False, True])
+@pytest.mark.parametrize(
+    ("n", "bootstrap"), [(2, False), (30, False), (60, True), (60, False)]
+)
 def test_classes_as_rare_as_one_row(n, bootstrap):
     y = np.array(["usual"] * (n - 1) + ["rare"])
     clf = ensemble(bootstrap=bootstrap).fit(numbers(n), y)
@@ -260,7 +263,7 @@ def test_dropping_members_keeps_the_others():
         assert_same(pickle.loads(pickle.dumps(smaller)), smaller, X)
         assert smaller.member_proba(X).shape == (kept, 60, 2)
     smaller = clf.drop_members([0])
-    assert_array_equal(smaller.member_proba(X), clf.member_proba(X)[1:])
+    assert_allclose(smaller.member_proba(X), clf.member_proba(X)[1:])
 
 
 def test_scores_of_members_on_frames():
@@ -286,7 +289,6 @@ def change_of_settings():
 
 
 PROTOTYPES = {
-    "default": lambda: None,
     "tabular": member,
     "changed": change_of_settings,
     "own callbacks": lambda: member(
@@ -296,38 +298,47 @@ PROTOTYPES = {
 }
 
 
-@pytest.mark.parametrize("way", ["pickle", "joblib", "file"])
-@pytest.mark.parametrize("name", PROTOTYPES)
-@pytest.mark.parametrize("n", [45, 60])
-def test_kept_ensembles_are_the_same(way, name, n, tmp_path):
-    clf = JointEnsembleClassifier(PROTOTYPES[name](), n_estimators=3, random_state=0)
-    if name == "default":
-        clf.set_params(estimator__max_epochs=2)
-    if name == "own callbacks" and n < 50:
-        clf.set_params(estimator__train_split=ValidSplit(3))
-    clf.fit(frame(n), labels(n))
-    path = tmp_path / "clf"
+def kept(clf, way, path):
     if way == "pickle":
-        found = pickle.loads(pickle.dumps(clf))
-    elif way == "joblib":
+        return pickle.loads(pickle.dumps(clf))
+    if way == "joblib":
         joblib.dump(clf, path)
-        found = joblib.load(path)
-    else:
-        clf.save(path)
-        found = JointEnsembleClassifier.load(path)
+        return joblib.load(path)
+    clf.save(path)
+    return JointEnsembleClassifier.load(path)
+
+
+@pytest.mark.parametrize(
+    ("way", "name", "n"),
+    [
+        ("pickle", "changed", 60),
+        ("joblib", "changed", 60),
+        ("file", "changed", 60),
+        ("file", "changed", 45),
+        ("file", "tabular", 60),
+        ("file", "tabular", 45),
+        ("file", "own callbacks", 60),
+        ("file", "own callbacks", 45),
+        ("file", "none", 60),
+    ],
+)
+def test_kept_ensembles_are_the_same(way, name, n, tmp_path):
+    X, y = frame(n), labels(n)
+    clf = ensemble(PROTOTYPES[name](), n_estimators=2).fit(X, y)
+
+    found = kept(clf, way, tmp_path / "clf")
 
     assert_same(found, clf, frame(40, 1).assign(text="unknown"))
-    assert_same(found, clf, frame(n))
-    assert_array_equal(found.feature_names_in_, list("xtrf") and frame().columns)
-    kept, settings = found.estimator.get_params(), clf.estimator.get_params()
+    assert_same(found, clf, X)
+    assert_array_equal(found.feature_names_in_, X.columns)
+    settings, expected = found.estimator.get_params(), clf.estimator.get_params()
     for key in (*AUTO, "max_epochs", "module__hidden_layer_sizes"):
-        assert kept[key] == settings[key], key
-    assert repr(kept["train_split"]) == repr(settings["train_split"]) or way == "file"
-    # Fitted anew, it is the ensemble that it was.
-    assert_same(clone(found).fit(frame(n), labels(n)), clf, frame(40, 1))
-    found.set_params(warm_start=True).fit(frame(n), labels(n))
-    clf.set_params(warm_start=True).fit(frame(n), labels(n))
-    assert_same(found, clf, frame(n))
+        assert settings[key] == expected[key], key
+    # Fitted anew it is the ensemble that it was, and it goes on as that one does.
+    assert_same(clone(found).fit(X, y), clf, X)
+    for one in (found, clf):
+        one.set_params(warm_start=True).fit(X, y)
+    assert_same(found, clf, X)
 
 
 def test_a_file_of_the_default_member(tmp_path):
@@ -338,61 +349,3 @@ def test_a_file_of_the_default_member(tmp_path):
 
     assert found.estimator is None
     assert_same(found, clf, frame(40, 1))
-
-
-# -- images, sparse matrices, and the plain member -------------------------------------
-
-
-@pytest.mark.parametrize(
-    "kind", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array]
-)
-def test_sparse_matrices_are_as_their_dense_rows(kind, tmp_path):
-    X = sparse.random_array((60, 5), density=0.4, random_state=np.random.default_rng(0))
-    dense, y = X.toarray(), labels()
-
-    clf = ensemble().fit(kind(X), y)
-
-    assert_allclose(clf.predict_proba(kind(X)), clf.predict_proba(dense))
-    assert clf.estimators_[0].module_.encoding.out_features == 5
-    for one in clf.estimators_:
-        assert_allclose(one.predict_proba(kind(X)), one.predict_proba(dense))
-    clf.save(tmp_path / "clf")
-    assert_same(JointEnsembleClassifier.load(tmp_path / "clf"), clf, kind(X))
-
-
-def test_images_are_as_their_flat_rows(tmp_path):
-    X, y = numbers(60, 12), labels()
-
-    flat, clf = ensemble().fit(X, y), ensemble().fit(X.reshape(60, 3, 2, 2), y)
-
-    assert_array_equal(clf.member_proba(X.reshape(60, 3, 2, 2)), flat.member_proba(X))
-    clf.save(tmp_path / "clf")
-    found = JointEnsembleClassifier.load(tmp_path / "clf")
-    assert_same(found, clf, X.reshape(60, 3, 2, 2))
-    with pytest.raises(ValueError, match="rows of shape"):
-        clf.predict(X.reshape(60, 2, 6))
-
-
-def test_the_plain_member_stops_early_and_goes_back(tmp_path):
-    X, y = numbers(120), labels(120)
-    settings = {"lr": 0.05, "early_stopping": True, "validation_fraction": 0.25}
-    net = mlp_classifier((16,), max_epochs=40, n_iter_no_change=3, tol=0.01, **settings)
-    clf = ensemble(net).fit(X, y)
-    losses = np.array(clf.history_[:, "valid_loss"])
-    best = max(row["epoch"] for row in clf.history_ if row["valid_loss_best"])
-
-    assert len(losses) < 40
-    callback = dict(net.callbacks)["best_epoch"]
-    assert (callback.threshold, callback.threshold_mode) == (0.01, "abs")
-    improvements = [0]
-    for epoch in range(1, len(losses)):
-        if losses[epoch] < losses[improvements[-1]] - 0.01:
-            improvements.append(epoch)
-    best = improvements[-1]
-    assert len(losses) == best + 1 + 3
-    shorter = ensemble(clone(net).set_params(max_epochs=best + 1)).fit(X, y)
-    assert_same(clf, shorter, X)
-    clf.save(tmp_path / "clf")
-    found = JointEnsembleClassifier.load(tmp_path / "clf")
-    assert_same(found, clf, X)
-    assert_same(clone(found).fit(X, y), clf, X)

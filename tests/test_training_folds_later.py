@@ -166,24 +166,24 @@ def test_nets_for_tables_in_bagging(cancer):
     "settings",
     [
         {},
-        {"n_estimators": 5},
-        {"bootstrap": True, "n_estimators": 5},
-        {"class_weight": "balanced"},
+        {"n_estimators": 5, "lams": [0.7]},
+        {"bootstrap": True, "n_estimators": 5, "lams": [0.7]},
+        {"class_weight": "balanced", "lams": [0.7]},
     ],
     ids=str,
 )
 def test_folds_of_a_search_are_those_of_each_fit(settings, iris):
-    net = folded(lr=0.1, max_epochs=8, callbacks=stopping())
+    net = folded(lr=0.1, max_epochs=6, callbacks=stopping())
 
     assert_equals_grid_search(net, *iris, cv=UNEQUAL_FOLDS, **settings)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 7, 16])
+@pytest.mark.parametrize("batch_size", [2, 16])
 def test_validation_in_small_batches_in_a_search(batch_size, iris):
     """Folds of unequal training sets may come in more or fewer batches."""
     net = folded(iterator_valid__batch_size=batch_size)
 
-    assert_equals_grid_search(net, *iris, cv=UNEQUAL_FOLDS, n_estimators=4)
+    assert_equals_grid_search(net, *iris, cv=UNEQUAL_FOLDS, lams=[0.7], n_estimators=4)
 
 
 def test_validation_in_small_batches_of_weighted_rows_in_a_search(iris):
@@ -192,7 +192,7 @@ def test_validation_in_small_batches_of_weighted_rows_in_a_search(iris):
     net = folded(iterator_valid__batch_size=4)
 
     assert_equals_grid_search(
-        net, *iris, cv=UNEQUAL_FOLDS, fit_params={"sample_weight": weight}
+        net, *iris, cv=UNEQUAL_FOLDS, lams=[0.7], fit_params={"sample_weight": weight}
     )
 
 
@@ -203,19 +203,21 @@ NEARLY_EQUAL_FOLDS = [
 ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 1000])
+@pytest.mark.parametrize("batch_size", [1, 1000])
 def test_members_are_validated_on_their_own_folds_in_a_search(batch_size, iris):
     """Folds of two training sets, in unequal numbers of batches, were mixed up."""
     net = folded(iterator_valid__batch_size=batch_size)
 
-    assert_equals_grid_search(net, *iris, cv=NEARLY_EQUAL_FOLDS, n_estimators=4)
+    assert_equals_grid_search(
+        net, *iris, cv=NEARLY_EQUAL_FOLDS, lams=[0.7], n_estimators=4
+    )
 
 
 def test_more_folds_than_rows_in_a_search(iris):
     cv = [(np.arange(18), np.arange(20, 30)), (np.arange(3, 26), np.arange(30, 40))]
     net = folded(21, max_epochs=2, lr=0.1)
 
-    assert_equals_grid_search(net, *iris, cv=cv, n_estimators=20)
+    assert_equals_grid_search(net, *iris, cv=cv, lams=[0.7], n_estimators=20)
 
 
 def test_number_of_folds_is_searched(iris):

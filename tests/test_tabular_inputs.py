@@ -1,0 +1,64 @@
+"""Images and sparse matrices as tables, and the plain member beside that for tables."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from test_tabular_settings import assert_same, ensemble, labels, numbers
+
+from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
+
+
+@pytest.mark.parametrize(
+    "kind", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array]
+)
+def test_sparse_matrices_are_as_their_dense_rows(kind, tmp_path):
+    X = sparse.random_array((60, 5), density=0.4, random_state=np.random.default_rng(0))
+    dense, y = X.toarray(), labels()
+
+    clf = ensemble().fit(kind(X), y)
+
+    assert_allclose(clf.predict_proba(kind(X)), clf.predict_proba(dense))
+    assert clf.estimators_[0].module_.encoding.out_features == 5
+    for one in clf.estimators_:
+        assert_allclose(one.predict_proba(kind(X)), one.predict_proba(dense))
+    clf.save(tmp_path / "clf")
+    assert_same(JointEnsembleClassifier.load(tmp_path / "clf"), clf, kind(X))
+
+
+def test_images_are_as_their_flat_rows(tmp_path):
+    X, y = numbers(60, 12), labels()
+
+    flat, clf = ensemble().fit(X, y), ensemble().fit(X.reshape(60, 3, 2, 2), y)
+
+    assert_array_equal(clf.member_proba(X.reshape(60, 3, 2, 2)), flat.member_proba(X))
+    clf.save(tmp_path / "clf")
+    found = JointEnsembleClassifier.load(tmp_path / "clf")
+    assert_same(found, clf, X.reshape(60, 3, 2, 2))
+    with pytest.raises(ValueError, match="rows of shape"):
+        clf.predict(X.reshape(60, 3, 4))
+
+
+def test_the_plain_member_stops_early_and_goes_back(tmp_path):
+    X, y = numbers(120), labels(120)
+    settings = {"lr": 0.05, "early_stopping": True, "validation_fraction": 0.25}
+    net = mlp_classifier((16,), max_epochs=40, n_iter_no_change=3, tol=0.01, **settings)
+    clf = ensemble(net).fit(X, y)
+    losses = np.array(clf.history_[:, "valid_loss"])
+
+    assert len(losses) < 40
+    callback = dict(net.callbacks)["best_epoch"]
+    assert (callback.threshold, callback.threshold_mode) == (0.01, "abs")
+    improvements = [0]
+    for epoch in range(1, len(losses)):
+        if losses[epoch] < losses[improvements[-1]] - 0.01:
+            improvements.append(epoch)
+    best = improvements[-1]
+    assert len(losses) == best + 1 + 3
+    shorter = ensemble(clone(net).set_params(max_epochs=best + 1)).fit(X, y)
+    assert_same(clf, shorter, X)
+    clf.save(tmp_path / "clf")
+    found = JointEnsembleClassifier.load(tmp_path / "clf")
+    assert_same(found, clf, X)
+    assert_same(clone(found).fit(X, y), clf, X)

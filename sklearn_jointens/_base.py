@@ -1,10 +1,10 @@
 """What every joint ensemble shares: training members, and going on with them."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from sklearn_jointens._compat import Interval, StrOptions
+from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._fitted import FittedEnsembleMixin
 from sklearn_jointens._members import (
     Vectorization,
@@ -27,7 +28,6 @@ from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import split_members
 from sklearn_jointens.training import (
-    MemberFolds,
     TabularNetClassifier,
     copied_net,
     isolated_random_state,
@@ -105,14 +105,6 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         seeds = generator.randint(_MAX_SEED, size=int(self.n_estimators))
         return training_seed, seeds
 
-    def _bag_seeds(self, seeds: np.ndarray) -> np.ndarray:
-        """Of each member's bootstrap: those of an earlier fit, then the new ones.
-
-        A member that goes on with another bag would have seen its out-of-bag rows.
-        """
-        known = getattr(self, "_seeds_of_bags", seeds[:0])
-        return np.concatenate([known, seeds[len(known) :]])
-
     def _train(
         self,
         prototype: Any,
@@ -149,6 +141,8 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         ):
             # Copies, so that a fit that fails leaves an earlier one as it was.
             members = [copied_net(member) for member in members]
+            for member in members:
+                member.module_.train()  # as the new ones are
             prototype = settled(prototype, X, weight, self._columns, members)
             new_seeds = member_seeds[len(members) :]
             members += build_members(prototype, X, labels, new_seeds, reseed)
@@ -157,8 +151,10 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
                 warn_if_identical(members)
             if history is not None:
                 net.history_ = copy.copy(history)
-                member_seeds = self._bag_seeds(member_seeds)
-            bags = self._set_weights(net, y, weight, member_seeds)
+            draws = MemberDraws.of(
+                member_seeds, None if history is None else self._draws
+            )
+            bags = self._set_weights(net, y, weight, draws)
             reseed(_later(training_seed, net))
             net.partial_fit(X, y, epochs=epochs)
             self._keep(net, members, X, y, bags)
@@ -181,8 +177,8 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             self._explain_out_of_memory(),
             isolated_random_state(_later(training_seed, net), net.device),
         ):
-            member_seeds = self._bag_seeds(member_seeds)
-            bags = self._set_weights(net, y, weight, member_seeds)
+            draws = MemberDraws.of(member_seeds, self._draws)
+            bags = self._set_weights(net, y, weight, draws)
             try:
                 net.partial_fit(X, y, epochs=1)
             except Exception:
@@ -211,12 +207,11 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         net: Any,
         y: np.ndarray,
         weight: np.ndarray | None,
-        member_seeds: np.ndarray,
+        draws: MemberDraws,
     ) -> np.ndarray | None:
         """Give the net its rows' weights; returns the members' bags, if any."""
-        rows = rows_of_members(self, net, y, weight, member_seeds)
-        if rows.bags is not None:
-            self._seeds_of_bags = member_seeds
+        self._draws = draws
+        rows = rows_of_members(self, net, y, weight, draws)
         rows.give(net)
         return rows.bags
 
@@ -304,75 +299,3 @@ def settled(
         return prototype
     like = members[0] if members else None
     return prototype.settled(X, weight, columns, like)
-
-
-class MemberRows(NamedTuple):
-    """Which rows the members learn from, and which they are validated on.
-
-    Attributes
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-        Of the rows, for all members.
-    bags : ndarray of shape (n_members, n_samples), uint8, or None
-        How often each member learns from each row. None where each learns from every
-        row that is not held out from all.
-    folds : ndarray of shape (n_samples,) or None
-        Where each member is validated on a fold of its own.
-    """
-
-    weight: np.ndarray | None
-    bags: np.ndarray | None
-    folds: np.ndarray | None
-
-    @property
-    def in_training(self) -> np.ndarray | None:
-        """Weights of shape (n_samples,) or (n_members, n_samples)."""
-        if self.bags is None or self.weight is None:
-            return self.weight if self.bags is None else self.bags
-        return self.bags * self.weight
-
-    def give(self, net: Any, spread: Callable = lambda values: values) -> None:
-        """Let a net know; `spread` places values of these rows among others."""
-        values = (self.in_training, self.weight)
-        net.weight_, net.valid_weight_ = (
-            None if v is None else torch.as_tensor(spread(v), device=net.device)
-            for v in values
-        )
-        net.folds_ = None if self.folds is None else torch.as_tensor(spread(self.folds))
-
-
-def rows_of_members(
-    ensemble: Any,
-    net: Any,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    member_seeds: np.ndarray,
-) -> MemberRows:
-    """Draw bootstrap samples and folds.
-
-    Parameters
-    ----------
-    ensemble : JointEnsembleClassifier
-    net : skorch classifier
-        With the `train_split`.
-    y : ndarray of shape (n_samples,)
-    weight : ndarray of shape (n_samples,) or None
-    member_seeds : ndarray of shape (n_members,)
-    """
-    bags = bootstrap_counts(member_seeds, len(y)) if ensemble.bootstrap else None
-    folds = None
-    if isinstance(net.train_split, MemberFolds):
-        # By the first member's seed: the same when members are added later.
-        folds = net.train_split.folds(y, int(member_seeds[0]))
-        counts = net.train_split.counts(folds, len(member_seeds))
-        bags = counts if bags is None else bags * counts
-    return MemberRows(weight, bags, folds)
-
-
-def bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:
-    """How often each member draws each row, uint8 (n_members, n_samples)."""
-    counts = np.empty((len(member_seeds), n_samples), dtype=np.uint8)
-    for j, seed in enumerate(member_seeds):
-        drawn = np.random.RandomState(seed).randint(n_samples, size=n_samples)
-        counts[j] = np.bincount(drawn, minlength=n_samples)
-    return counts

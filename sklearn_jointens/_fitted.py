@@ -245,8 +245,7 @@ class FittedEnsembleMixin:
         state["estimators_"] = [copied_net(self.estimators_[j]) for j in kept]
         for name in ("oob_score_", "oob_decision_function_"):
             state.pop(name, None)  # of the whole ensemble
-        if "_seeds_of_bags" in state:
-            state["_seeds_of_bags"] = self._seeds_of_bags[kept]
+        state["_draws"] = self._draws.only(kept)
         vars(smaller).update(state)
         smaller._assemble()
         smaller.member_scores_ = self.member_scores_[kept]

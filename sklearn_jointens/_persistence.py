@@ -21,11 +21,13 @@ from skorch.dataset import ValidSplit
 from skorch.history import History
 from torch import nn
 
+from sklearn_jointens._draws import MemberDraws
 from sklearn_jointens._members import Vectorization, check_prototype
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._tabular import tabular_classifier
 from sklearn_jointens.nn import MLP, TabularEncoding, TabularMLP
 from sklearn_jointens.training import (
+    BestEpoch,
     ColumnCodes,
     MemberFolds,
     MemberNet,
@@ -61,7 +63,7 @@ _KNOWN_PARTS = {
 
 # Objects of a prototype that a file may describe by their parameters.
 _KNOWN_KINDS = {
-    kind.__name__: kind for kind in (EarlyStopping, MemberFolds, ValidSplit)
+    kind.__name__: kind for kind in (BestEpoch, EarlyStopping, MemberFolds, ValidSplit)
 }
 
 
@@ -177,6 +179,7 @@ def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
         "row_shape": list(ensemble._row_shape),
         "allows_nan": ensemble._allows_nan,
         "table": _plain_table(ensemble),
+        "draws": [np.asarray(part).tolist() for part in ensemble._draws],
         "dtype": str(ensemble.estimators_[0].data_sizes_["dtype"]),
         "member_scores": ensemble.member_scores_.tolist(),
         "oob_score": getattr(ensemble, "oob_score_", None),
@@ -271,6 +274,7 @@ def _rebuild(
     row_shape: list[int],
     allows_nan: bool,
     table: dict[str, Any] | None,
+    draws: list[Any],
     dtype: str,
     member_scores: list[float],
     oob_score: float | None,
@@ -320,6 +324,7 @@ def _rebuild(
         "_row_shape": tuple(row_shape),
         "_allows_nan": allows_nan,
         "_columns": columns,
+        "_draws": MemberDraws(np.array(draws[0]), int(draws[1]), np.array(draws[2])),
         "member_scores_": np.array(member_scores),
         "history_": History({**row, "batches": []} for row in history),
         "vectorization_": Vectorization(*vectorization),

@@ -5,11 +5,10 @@ from typing import Any
 import torch
 from sklearn.utils import get_tags
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping
 from torch import nn
 
 from sklearn_jointens.nn import TabularMLP
-from sklearn_jointens.training import MemberFolds, TabularNetClassifier
+from sklearn_jointens.training import BestEpoch, MemberFolds, TabularNetClassifier
 
 
 def tabular_classifier(
@@ -54,7 +53,7 @@ default="relu"
         1,024 bins are not enough for all columns.
     lr : float or "auto", default="auto"
         AdamW's learning rate. ``"auto"`` is 0.004, and below 2,500 rows 0.004 times the
-        root of their share of 2,500.
+        root of their share of 2,500, as of 50 rows at least.
     weight_decay : float or "auto", default="auto"
         AdamW's. ``"auto"`` is ``(600 / n_rows)**1.5``, and at most 5.
     batch_size : int or "auto", default="auto"
@@ -107,8 +106,8 @@ default="relu"
         "optimizer__weight_decay": weight_decay,
         "iterator_train__shuffle": True,
         "iterator_valid__batch_size": 1024,
-        "train_split": MemberFolds(n_splits),
-        "callbacks": [("best_epoch", EarlyStopping(patience=patience, load_best=True))],
+        "train_split": MemberFolds(n_splits, min_samples=50),
+        "callbacks": [("best_epoch", BestEpoch(patience=patience, load_best=True))],
         "callbacks__schedule__lr_lambda": "auto",
         "device": "auto",
         "verbose": 0,

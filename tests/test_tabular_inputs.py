@@ -62,3 +62,58 @@ def test_the_plain_member_stops_early_and_goes_back(tmp_path):
     found = JointEnsembleClassifier.load(tmp_path / "clf")
     assert_same(found, clf, X)
     assert_same(clone(found).fit(X, y), clf, X)
+
+
+# -- columns that are neither numbers nor categories, or only nearly ---------------------
+
+
+def small_fit(X):
+    y = np.arange(len(X)) % 2
+    return JointEnsembleClassifier(
+        tabular_classifier((4,), max_epochs=1), n_estimators=2, random_state=0
+    ).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.date_range("2020-01-01", periods=60),
+        pd.date_range("2020-01-01", periods=60, tz="UTC"),
+        pd.to_timedelta(np.arange(60), unit="D"),
+        pd.period_range("2020-01", periods=60, freq="M"),
+    ],
+    ids=["date", "zone", "timedelta", "period"],
+)
+def test_times_are_refused_by_name(times):
+    """Dates were taken for numbers, a missing one for the smallest of all."""
+    X = pd.DataFrame({"when": times, "a": np.arange(60.0)})
+    with pytest.raises(ValueError, match="'when'.*|make numbers of times"):
+        small_fit(X)
+
+
+def test_objects_that_are_truths_with_gaps_are_numbers():
+    values = np.resize(np.array([True, False, pd.NA], dtype=object), 60)
+    clf = small_fit(pd.DataFrame({"a": values, "b": np.arange(60.0)}))
+    assert "categories=0, missing=1" in repr(clf.estimators_[0].module_.encoding)
+
+
+def test_dictionaries_of_arrow_are_categories():
+    import pyarrow as pa
+
+    kind = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+    X = pd.DataFrame({"a": pd.Series(["x", "y", "z"] * 20, dtype=kind)})
+    clf = small_fit(X)
+    assert "categories=3" in repr(clf.estimators_[0].module_.encoding)
+
+
+def test_two_columns_of_one_name_are_two_columns():
+    X = pd.DataFrame(np.arange(120.0).reshape(60, 2), columns=["a", "a"])
+    X.insert(2, "b", list("xyz") * 20)
+    assert small_fit(X).predict(X).shape == (60,)
+
+
+def test_members_alone_check_the_columns_of_a_frame():
+    X = pd.DataFrame({"a": np.arange(60.0), "b": np.ones(60), "c": list("xyz") * 20})
+    member = small_fit(X).estimators_[0]
+    with pytest.raises(ValueError, match="must be those seen in fit"):
+        member.predict(X[["b", "a", "c"]])

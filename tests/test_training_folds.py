@@ -10,7 +10,7 @@ from skorch import NeuralNetBinaryClassifier
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier, MemberFolds, tabular_classifier
-from sklearn_jointens._base import rows_of_members
+from sklearn_jointens._draws import rows_of_members
 
 
 def folded(n_splits=3, **params):
@@ -26,8 +26,7 @@ def ensemble(estimator=None, **params):
 
 def unseen_by(clf, y):
     """Which rows each member has not learned from, (n_members, n_samples)."""
-    _, seeds = clf._seeds()
-    return rows_of_members(clf, clf.net_, y, None, seeds).bags == 0
+    return rows_of_members(clf, clf.net_, y, None, clf._draws).bags == 0
 
 
 def geometric_mean(proba):
@@ -79,6 +78,10 @@ def assert_same_member(one, other):
         assert torch.equal(a, b)
 
 
+def rows_in_folds(split, y, random_state):
+    return split.folds(y, np.arange(1), random_state).of_rows
+
+
 # -- dividing rows ---------------------------------------------------------------------
 
 
@@ -88,22 +91,22 @@ def test_every_row_is_held_out_where_there_are_members_for_all_folds(
     n_splits, n_members
 ):
     split = MemberFolds(n_splits)
-    folds = split.folds(np.arange(50) % 4, random_state=0)
-    counts = split.counts(folds, n_members)
+    folds = split.folds(np.arange(50) % 4, np.arange(n_members), random_state=0)
+    counts = folds.counts
 
     assert counts.dtype == np.uint8
     assert counts.shape == (n_members, 50)
     np.testing.assert_array_equal(np.unique(counts), [0, 1])
     assert (counts == 0).any(axis=0).all() == (n_members >= n_splits)
     for j in range(n_members):
-        np.testing.assert_array_equal(counts[j] == 0, folds == j % n_splits)
+        np.testing.assert_array_equal(counts[j] == 0, folds.of_rows == j % n_splits)
 
 
 @pytest.mark.parametrize("labels", [np.arange(4), np.array(list("abcd"))])
 @pytest.mark.parametrize("sizes", [(60, 1, 7, 20), (8, 8, 8, 8), (1, 1, 1, 1)])
 def test_classes_are_spread_evenly(labels, sizes):
     y = np.random.RandomState(0).permutation(np.repeat(labels, sizes))
-    folds = MemberFolds(8).folds(y, random_state=1)
+    folds = rows_in_folds(MemberFolds(8), y, 1)
 
     for rows in (folds, *(folds[y == label] for label in labels)):
         counts = np.bincount(rows, minlength=8)
@@ -112,18 +115,19 @@ def test_classes_are_spread_evenly(labels, sizes):
 
 def test_folds_that_are_not_stratified_do_not_depend_on_y():
     split = MemberFolds(3, stratified=False)
-    folds = [split.folds(y, 0) for y in (np.zeros(20), np.arange(20) % 2)]
+    folds = [rows_in_folds(split, y, 0) for y in (np.zeros(20), np.arange(20) % 2)]
 
     np.testing.assert_array_equal(*folds)
     assert sorted(np.bincount(folds[0])) == [6, 7, 7]
 
 
 def test_folds_are_drawn_by_random_state():
-    y, split = np.arange(40) % 3, MemberFolds(4)
+    y, split = np.arange(60) % 3, MemberFolds(4)
 
-    first = split.folds(y, 0)
-    np.testing.assert_array_equal(first, split.folds(y, np.random.RandomState(0)))
-    assert (first != split.folds(y, 1)).any()
+    first = rows_in_folds(split, y, 0)
+    again = rows_in_folds(split, y, np.random.RandomState(0))
+    np.testing.assert_array_equal(first, again)
+    assert (first != rows_in_folds(split, y, 1)).any()
 
 
 @pytest.mark.parametrize("n_splits", [1, 0, 2.0, True, "2", None])
@@ -133,7 +137,7 @@ def test_n_splits_is_at_least_two(n_splits, iris):
         f"Got {n_splits!r} instead."
     )
     for call in (
-        lambda: MemberFolds(n_splits).folds(np.zeros(9), 0),
+        lambda: rows_in_folds(MemberFolds(n_splits), np.zeros(9), 0),
         lambda: ensemble(folded(n_splits)).fit(*iris),
         lambda: folded(n_splits).fit(*iris),
     ):
@@ -148,7 +152,11 @@ def test_a_clone_says_the_same():
     copied = clone(member(train_split=split)).train_split
 
     assert copied is not split
-    assert repr(copied) == repr(split) == "MemberFolds(n_splits=5, stratified=False)"
+    assert (
+        repr(copied)
+        == repr(split)
+        == ("MemberFolds(n_splits=5, stratified=False, min_samples=0)")
+    )
 
 
 # -- validation ------------------------------------------------------------------------
@@ -334,8 +342,7 @@ def test_bootstrap_leaves_folds_out_too(iris):
 
     unseen = unseen_by(clf, y)
 
-    _, seeds = plain._seeds()
-    bags = rows_of_members(plain, plain.net_, y, None, seeds).bags
+    bags = rows_of_members(plain, plain.net_, y, None, plain._draws).bags
     np.testing.assert_array_equal(unseen, (bags == 0) | unseen_by(of_folds, y))
     _, proba = out_of_fold(clf, X, unseen)
     np.testing.assert_allclose(clf.oob_decision_function_, proba, rtol=1e-6)

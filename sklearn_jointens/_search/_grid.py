@@ -187,7 +187,7 @@ class LamGrid:
             net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
         if any(trial.tells_copies_apart for trial in trials.values()):
-            refused = "copies of a row have bootstrap counts of their own"
+            refused = "copies of a row are drawn apart, into bootstrap samples or folds"
         if refused is not None:
             places = [(i, s) for i in range(len(self.lams)) for s in trials]
             self._fit_one_by_one(places, refused)

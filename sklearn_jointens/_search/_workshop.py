@@ -8,13 +8,14 @@ import numpy as np
 from sklearn.base import clone
 from torch.utils.data import Subset
 
-from sklearn_jointens._base import rows_of_members, settled
+from sklearn_jointens._base import settled
 from sklearn_jointens._checks import (
     check_labels,
     check_weight,
     check_weighted_classes,
 )
 from sklearn_jointens._classifier import JointEnsembleClassifier
+from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._members import build_members, warn_if_identical
 from sklearn_jointens.training import TabularNetClassifier, copied_net, joint_net
 from sklearn_jointens.training.groups import Stream, groups_within
@@ -79,7 +80,11 @@ class Trial:
             columns = ensemble._columns
             self.prototype = settled(prototype, X[rows], self.weight, columns)
         self.member_rows = rows_of_members(
-            ensemble, self.prototype, self.y, self.weight, self.member_seeds
+            ensemble,
+            self.prototype,
+            self.y,
+            self.weight,
+            MemberDraws.of(self.member_seeds),
         )
         # Weights are looked up by row.
         is_repeating = len(np.unique(rows)) < len(rows)
@@ -199,6 +204,7 @@ class Workshop:
         ensemble.set_params(lam=net.lam_, random_state=trial.seed)
         copy_noted(self.ensemble, ensemble)
         ensemble.classes_ = self.labels
+        ensemble._draws = MemberDraws.of(trial.member_seeds)
         ensemble._keep_net(net)
         ensemble._make_members = functools.partial(self._add_members, trial)
         return ensemble

@@ -1,6 +1,7 @@
 """Floor 3: the skorch nets that train all members at once, and their batches."""
 
-from sklearn_jointens.training._folds import MemberFolds
+from sklearn_jointens.training._callbacks import BestEpoch
+from sklearn_jointens.training._folds import Folds, MemberFolds
 from sklearn_jointens.training._joint_net import (
     DivergenceError,
     JointNet,
@@ -22,8 +23,10 @@ from sklearn_jointens.training.tables import (
 )
 
 __all__ = [
+    "BestEpoch",
     "ColumnCodes",
     "DivergenceError",
+    "Folds",
     "JointNet",
     "MemberFolds",
     "MemberNet",

@@ -4,7 +4,12 @@ import time
 from typing import Any
 
 import torch
-from skorch.callbacks import Callback, GradientNormClipping, PrintLog
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    GradientNormClipping,
+    PrintLog,
+)
 from tqdm.auto import tqdm
 
 # Fits shorter than this show their epochs and no bar.
@@ -59,6 +64,14 @@ class FitProgress(Callback):
         if self.bar_ is not None:
             self.bar_.close()
         self.bar_ = None
+
+
+class BestEpoch(EarlyStopping):
+    """skorch's early stopping, which lets a fit without validation data run through."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        if self.monitor in net.history[-1]:
+            super().on_epoch_end(net, **kwargs)
 
 
 class MemberNormClipping(GradientNormClipping):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,24 @@ from sklearn_jointens.training._batches import (
     to_device,
     unwrap_subset,
 )
+
+
+class Folds(NamedTuple):
+    """Rows in folds, and the fold that each member is validated on.
+
+    Attributes
+    ----------
+    of_rows : ndarray of shape (n_samples,), int64
+    of_members : ndarray of shape (n_members,), int64
+    """
+
+    of_rows: np.ndarray
+    of_members: np.ndarray
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Uint8 of shape (n_members, n_samples); 0 where a row is held out, else 1."""
+        return (self.of_rows != self.of_members[:, None]).astype(np.uint8)
 
 
 class MemberFolds:
@@ -37,11 +55,19 @@ class MemberFolds:
     stratified : bool, default=True
         Whether each class is spread evenly over the folds. A class may have fewer rows
         than there are folds.
+    min_samples : int, default=0
+        With fewer rows, none is held out.
 
     Raises
     ------
     ValueError
-        When it is called, and `n_splits` is not an int of at least 2.
+        When it is used, and a parameter is not an int, or too small.
+
+    Notes
+    -----
+    A callback that predicts the validation data anew, such as skorch's
+    ``EpochScoring(..., use_caching=False)``, asks all members for all rows, and gets
+    scores on rows that they have learned from.
 
     References
     ----------
@@ -53,73 +79,69 @@ class MemberFolds:
     >>> import numpy as np
     >>> from sklearn_jointens.training import MemberFolds
     >>> split = MemberFolds(n_splits=2)
-    >>> folds = split.folds(np.array([0, 0, 0, 0, 1, 1]), random_state=0)
-    >>> split.counts(folds, n_members=3)
+    >>> y = np.array([0, 0, 0, 0, 1, 1])
+    >>> split.folds(y, places=np.arange(3), random_state=0).counts
     array([[1, 0, 0, 1, 1, 0],
            [0, 1, 1, 0, 0, 1],
            [1, 0, 0, 1, 1, 0]], dtype=uint8)
     """
 
-    def __init__(self, n_splits: int = 8, stratified: bool = True) -> None:
+    def __init__(
+        self, n_splits: int = 8, stratified: bool = True, min_samples: int = 0
+    ) -> None:
         self.n_splits = n_splits
         self.stratified = stratified
+        self.min_samples = min_samples
 
     def __call__(self, dataset: Any, y: Any = None, groups: Any = None) -> Any:
         """Rows to train on and rows to validate on, for a net that is alone."""
         labels = np.zeros(len(dataset)) if y is None else np.asarray(y)
-        is_held_out = self.folds(labels, None) == 0
+        folds = self.folds(labels, np.zeros(1, dtype=int), None)
+        if folds is None:
+            return dataset, None
+        trained = folds.counts[0].astype(bool)
         rows = np.arange(len(dataset))
         return (
-            Subset(dataset, rows[~is_held_out].tolist()),
-            Subset(dataset, rows[is_held_out].tolist()),
+            Subset(dataset, rows[trained].tolist()),
+            Subset(dataset, rows[~trained].tolist()),
         )
 
-    def folds(self, y: np.ndarray, random_state: Any) -> np.ndarray:
-        """Divide rows.
+    def folds(self, y: np.ndarray, places: np.ndarray, random_state: Any) -> Any:
+        """Divide the rows, and give each member a fold.
 
         Parameters
         ----------
         y : ndarray of shape (n_samples,)
             Targets.
+        places : ndarray of shape (n_members,)
+            The members' places in the ensemble, from 0.
         random_state : int, RandomState instance or None
 
         Returns
         -------
-        ndarray of shape (n_samples,), int64
-            The fold of each row.
+        Folds or None
+            None where there are too few rows.
         """
-        whole = isinstance(self.n_splits, Integral)
-        if not whole or isinstance(self.n_splits, bool) or self.n_splits < 2:
-            raise ValueError(
-                "The 'n_splits' parameter of MemberFolds must be an int of at least 2. "
-                f"Got {self.n_splits!r} instead."
-            )
+        for name, least in (("n_splits", 2), ("min_samples", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, Integral) and not isinstance(value, bool)
+            if not whole or value < least:
+                raise ValueError(
+                    f"The {name!r} parameter of MemberFolds must be an int of at least "
+                    f"{least}. Got {value!r} instead."
+                )
+        if len(y) < self.min_samples:
+            return None
         order = check_random_state(random_state).permutation(len(y))
         if self.stratified:
             order = order[np.argsort(y[order], kind="stable")]
-        folds = np.empty(len(y), dtype=np.int64)
-        folds[order] = np.arange(len(y)) % self.n_splits
-        return folds
-
-    def counts(self, folds: np.ndarray, n_members: int) -> np.ndarray:
-        """Which members learn from which rows.
-
-        Parameters
-        ----------
-        folds : ndarray of shape (n_samples,)
-            Of the rows.
-        n_members : int
-
-        Returns
-        -------
-        ndarray of shape (n_members, n_samples), uint8
-            0 where a member is validated on the row, else 1.
-        """
-        held_out = np.arange(n_members)[:, None] % self.n_splits
-        return (folds != held_out).astype(np.uint8)
+        of_rows = np.empty(len(y), dtype=np.int64)
+        of_rows[order] = np.arange(len(y)) % self.n_splits
+        return Folds(of_rows, places % self.n_splits)
 
     def __repr__(self) -> str:
-        return f"MemberFolds(n_splits={self.n_splits}, stratified={self.stratified})"
+        params = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"MemberFolds({params})"
 
 
 class FoldSlicer:
@@ -130,52 +152,48 @@ class FoldSlicer:
     dataset : ArrayDataset or Subset of one
     weight : Tensor of shape (n_samples,) or None
         Of all rows of the data set.
-    folds : Tensor of shape (n_samples,)
+    folds : Folds
         Of all rows of the data set.
-    n_splits : int
-        Number of folds.
-    n_members : int
     batch_size : int
         Rows of a batch, at most.
 
     Attributes
     ----------
-    parts : list of (Tensor of shape (n_rows,), Tensor of shape (n_running,))
-        Rows of each batch, and the members that run on them. Equally many for all
-        parts of one data set.
+    parts : dict of (int, int) to Tensor of shape (n_rows,)
+        Rows of each batch, by fold and number within it.
+    members : dict of int to Tensor of shape (n_running,)
+        Those that are validated on each fold.
     """
 
     def __init__(
-        self,
-        dataset: Any,
-        weight: Tensor | None,
-        folds: Tensor,
-        n_splits: int,
-        n_members: int,
-        batch_size: int,
+        self, dataset: Any, weight: Tensor | None, folds: Folds, batch_size: int
     ) -> None:
         self.dataset, index = unwrap_subset(dataset)
         self.weight, self.batch_size = weight, batch_size
-        rows = torch.arange(len(self.dataset)) if index is None else index
-        n_parts = -(-len(self.dataset) // (n_splits * batch_size))
-        members = torch.arange(n_members)
-        self.parts: list[tuple[Tensor, Tensor | None]] = [
-            (part, members[fold::n_splits])
-            for fold in range(min(n_splits, n_members))
-            for part in rows[folds[rows] == fold].tensor_split(n_parts)
+        rows = np.arange(len(self.dataset)) if index is None else index.numpy()
+        self.members = {
+            int(fold): torch.as_tensor(np.flatnonzero(folds.of_members == fold))
+            for fold in np.unique(folds.of_members)
+        }
+        self.parts = {
+            (fold, number): part
+            for fold in self.members
+            for number, part in enumerate(
+                torch.as_tensor(rows[folds.of_rows[rows] == fold]).split(batch_size)
+            )
             if len(part)
-        ]
-        self.n_samples = sum(len(part) for part, _ in self.parts)
+        }
+        self.n_samples = sum(map(len, self.parts.values()))
 
     def __len__(self) -> int:
         return len(self.parts)
 
     def __iter__(self) -> Iterator[Batch]:
-        for rows, members in self.parts:
+        for (fold, _), rows in self.parts.items():
             there = to_device(rows, self.dataset.device)
             X = self.dataset.rows(rows.to(self.dataset.index_device))
             weight = None if self.weight is None else self.weight[there]
-            yield Batch(X, self.dataset.y[there], weight, members)
+            yield Batch(X, self.dataset.y[there], weight, self.members[fold])
 
 
 def folds_of(iterator: Any, net: Any) -> FoldSlicer:
@@ -199,14 +217,7 @@ def folds_of(iterator: Any, net: Any) -> FoldSlicer:
             "'dataset' or 'iterator_valid' of its own, whose rows cannot be told "
             f"apart. Got {type(iterator).__name__} for its batches instead."
         )
-    return FoldSlicer(
-        iterator.subset,
-        iterator.weight,
-        net.folds_,
-        net.train_split.n_splits,
-        net.plain_module.n_members,
-        iterator.batch_size,
-    )
+    return FoldSlicer(iterator.subset, iterator.weight, net.folds_, iterator.batch_size)
 
 
 class SomeMembers:

@@ -77,7 +77,7 @@ class MemberNet(_SkorchNet):
     valid_weight_: Tensor | None = None
     weighted_: Any = None
     # And the folds that they are in, where members are validated on them.
-    folds_: Tensor | None = None
+    folds_: Any = None
 
     def initialize(self) -> Any:
         self.device = resolve_device(self.device)

@@ -21,7 +21,7 @@ class TabularEncoding(nn.Module):
     - each number, centred, scaled and smoothly clipped to (-3, 3) by
       ``z / sqrt(1 + (z / 3)**2)`` [2]_;
     - its piecewise linear encoding [1]_, eq. 1: how far the number is through each of
-      its bins, from 0 to 1;
+      its bins, from 0 to 1 (also in the first bin and the last);
     - for each known category, whether it is the row's;
     - for columns that may miss values, whether one is missing. All other features of
       a missing value are 0, as are those of an unknown category.

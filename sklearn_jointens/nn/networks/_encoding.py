@@ -120,18 +120,19 @@ class _Number:
             return None
         distinct, counts = _distinct(values.astype(np.float64), weight)
         low, center, high = _quantiles(distinct, counts, np.array([0.25, 0.5, 0.75]))
-        width = high - low
-        if width < _CLOSE:
-            width = distinct[-1] / 2 - distinct[0] / 2
-        if width < _CLOSE or not np.isfinite(width):
+        # By halves: the largest numbers are further apart than numbers reach.
+        half = high / 2 - low / 2
+        if half < _CLOSE:
+            half = distinct[-1] / 4 - distinct[0] / 4
+        if half < _CLOSE:
             return None
         edges = np.zeros(0)
         if n_bins:
-            capped = np.minimum(counts, counts.sum() / n_bins)
             at = np.linspace(0, 1, n_bins + 1)
-            edges = (np.unique(_quantiles(distinct, capped, at)) - center) / width
+            edges = np.unique(_quantiles(distinct, _capped(counts, n_bins), at))
+            edges = (edges / 2 - center / 2) / half
         # A single bin says what the number itself says.
-        return cls(center, 1 / width, edges if len(edges) > 2 else np.zeros(0))
+        return cls(center, 0.5 / half, edges if len(edges) > 2 else np.zeros(0))
 
 
 def _distinct(
@@ -142,6 +143,16 @@ def _distinct(
         return np.unique(values, return_counts=True)
     distinct, inverse = np.unique(values, return_inverse=True)
     return distinct, np.bincount(inverse, weights=weight)
+
+
+def _capped(counts: np.ndarray, n_bins: int) -> np.ndarray:
+    """Counts of which none is more than a bin's share of their sum."""
+    falling = np.sort(counts)[::-1]
+    for n_frequent in range(min(n_bins, len(counts))):
+        cap = falling[n_frequent:].sum() / (n_bins - n_frequent)
+        if falling[n_frequent] <= cap:
+            return np.minimum(counts, cap)
+    return np.ones(len(counts))  # a bin for each
 
 
 def _quantiles(values: np.ndarray, counts: np.ndarray, at: np.ndarray) -> np.ndarray:

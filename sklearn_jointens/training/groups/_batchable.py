@@ -16,6 +16,7 @@ from torch.optim import lr_scheduler
 
 from sklearn_jointens.training._batches import BatchSlicer
 from sklearn_jointens.training._callbacks import (
+    BestEpoch,
     EpochLog,
     FitProgress,
     MemberNormClipping,
@@ -27,6 +28,7 @@ from sklearn_jointens.training.groups._stream import Stream
 # Callbacks that look at an epoch as a whole, in the net and the history of one
 # ensemble, or clip the gradients of each member.
 _BATCHABLE_CALLBACKS = {
+    BestEpoch,
     EarlyStopping,
     EpochLog,
     EpochScoring,

@@ -102,14 +102,20 @@ class Stream:
         self.batches.extend(self._drawn(self.iterator_train))
         self.sizes = [len(index) for index in self.batches]
 
-    def valid_batches(self) -> list[tuple[Tensor, Tensor | None]]:
-        """Rows of the batches that the ensembles are validated on, and the members.
+    def valid_batches(self) -> dict[tuple[int, int], Tensor]:
+        """Rows of the batches that the ensembles are validated on.
 
-        None is all members.
+        By their fold, and their number within it; without folds, by 0 and number.
         """
         if isinstance(self.iterator_valid, FoldSlicer):
             return self.iterator_valid.parts
-        return [(rows, None) for rows in self._drawn(self.iterator_valid)]
+        return {(0, b): rows for b, rows in enumerate(self._drawn(self.iterator_valid))}
+
+    def validated_on(self, fold: int) -> Tensor | None:
+        """The members that are validated on a fold; None is all."""
+        if isinstance(self.iterator_valid, FoldSlicer):
+            return self.iterator_valid.members[fold]
+        return None
 
     def _drawn(self, iterator: BatchSlicer) -> list[Tensor]:
         first, *others = self.groups

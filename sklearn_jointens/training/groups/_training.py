@@ -193,18 +193,19 @@ class _GroupLoop:
             return
         collator = Collator(groups, validation=True)
         drawn = [stream.valid_batches() for stream in collator.streams]
-        # Streams may differ by a batch in length: the last of the shorter ones is
-        # computed once more, and not looked at.
         places = [collator.streams.index(group.stream) for group in groups]
-        for b in range(max(map(len, drawn))):
-            at_once = [batches[min(b, len(batches) - 1)] for batches in drawn]
-            batch = collator.collate([rows for rows, _ in at_once])
-            _, members = at_once[0]  # the same for all
+        for key in sorted(set().union(*drawn)):
+            # Streams may differ by a batch: one that lacks it computes another, which
+            # is not looked at.
+            rows = [batches.get(key, next(iter(batches.values()))) for batches in drawn]
+            members = collator.streams[0].validated_on(key[0])
+            batch = collator.collate(rows)
             terms, correct = self.program.evaluate(chosen, batch, members)
             for g, (group, s) in enumerate(zip(groups, places, strict=True)):
-                if b < len(drawn[s]):
-                    rows, _ = drawn[s][b]
-                    self._notify_of_validation(group, g, rows, terms, correct, members)
+                if key in drawn[s]:
+                    self._notify_of_validation(
+                        group, g, rows[s], terms, correct, members
+                    )
         for group, s in zip(groups, places, strict=True):
             group.net.history.record("valid_batch_count", len(drawn[s]))
 

@@ -9,7 +9,8 @@ from sklearn.utils import check_array
 from sklearn_jointens._compat import _safe_indexing
 
 # Beginnings of what the dtypes of categories and text are called, in pandas and polars.
-_CATEGORIES = ("cat", "enum", "str", "utf8", "large_string")
+_CATEGORIES = ("cat", "dict", "enum", "str", "utf8", "large_string")
+_TIMES = ("date", "time", "duration", "period")
 
 
 class ColumnCodes:
@@ -32,7 +33,15 @@ class ColumnCodes:
     """
 
     def __init__(self, X: Any) -> None:
+        self.names = [str(name) for name in X.columns]
         dtypes = [str(dtype).lower() for dtype in X.dtypes]
+        for name, dtype in zip(self.names, dtypes, strict=True):
+            if dtype.startswith(_TIMES):
+                raise ValueError(
+                    "The columns of 'X' must be numbers, booleans, categories or text; "
+                    f"make numbers of times. Got {dtype} in the column {name!r} "
+                    "instead."
+                )
         self.is_category = np.array(
             [_is_category(X, i, dtype) for i, dtype in enumerate(dtypes)], dtype=bool
         )
@@ -44,6 +53,7 @@ class ColumnCodes:
         """All that is known, as lists of plain values; None is a missing one."""
         known = getattr(self.encoder, "categories_", [])
         return {
+            "names": self.names,
             "is_category": self.is_category.tolist(),
             "categories": [[None if v != v else v for v in one] for one in known],
         }
@@ -52,6 +62,7 @@ class ColumnCodes:
     def of_state(cls, state: dict[str, Any]) -> "ColumnCodes":
         """What `state` was taken of."""
         codes = cls.__new__(cls)
+        codes.names = list(state["names"])
         codes.is_category = np.array(state["is_category"], dtype=bool)
         codes.encoder = _encoder()
         if codes.is_category.any():
@@ -75,10 +86,15 @@ class ColumnCodes:
         -------
         ndarray of shape (n_samples, n_columns), floating dtype
         """
+        if is_frame(X) and [str(name) for name in X.columns] != self.names:
+            raise ValueError(
+                f"The columns of 'X' must be those seen in fit, {self.names}. Got "
+                f"{[str(name) for name in X.columns]} instead."
+            )
         numbers = None
         if not self.is_category.all():
             numbers = check_array(
-                _safe_indexing(X, np.flatnonzero(~self.is_category), axis=1),
+                _columns(X, np.flatnonzero(~self.is_category)),
                 dtype="numeric",
                 ensure_all_finite="allow-nan",
             )
@@ -94,14 +110,7 @@ class ColumnCodes:
         """The columns that are categories, as objects; what is missing is NaN."""
         columns = []
         for i in np.flatnonzero(self.is_category):
-            column = _safe_indexing(X, i, axis=1)
-            values = np.array(column, dtype=object)
-            if hasattr(column, "isna"):
-                is_missing = np.asarray(column.isna())
-            else:
-                is_missing = np.array([v is None or v != v for v in values])
-            values[is_missing.astype(bool)] = np.nan
-            columns.append(values)
+            columns.append(_objects(_columns(X, i)))
         return np.stack(columns, axis=1)
 
 
@@ -118,10 +127,26 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "columns") and hasattr(X, "dtypes") and len(X.shape) == 2
 
 
+def _columns(X: Any, which: Any) -> Any:
+    """Columns by their places, also where names repeat."""
+    return X.iloc[:, which] if hasattr(X, "iloc") else _safe_indexing(X, which, axis=1)
+
+
+def _objects(column: Any) -> np.ndarray:
+    """Values of a column as objects; what is missing is NaN."""
+    values = np.array(column, dtype=object)
+    if hasattr(column, "isna"):
+        is_missing = np.asarray(column.isna(), dtype=bool)
+    else:
+        is_missing = np.array([v is None or v != v for v in values], dtype=bool)
+    values[is_missing] = np.nan
+    return values
+
+
 def _is_category(X: Any, column: int, dtype: str) -> bool:
     if dtype != "object":
         return dtype.startswith(_CATEGORIES)
-    values = np.asarray(_safe_indexing(X, column, axis=1), dtype=object)
+    values = _objects(_columns(X, column))
     if any(isinstance(value, str) for value in values):
         return True
     try:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from sklearn_jointens.nn import TabularMLP, tabular_encoding
-from sklearn_jointens.training._folds import MemberFolds
 from sklearn_jointens.training._member_net import MemberNetClassifier, unfitted_net
 from sklearn_jointens.training.tables import _rules
 from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
@@ -36,10 +35,7 @@ class TabularNetClassifier(MemberNetClassifier):
     """
 
     # What the data may settle, besides the encoding.
-    settled_names = (
-        *("batch_size", "lr", "optimizer__weight_decay", "module__dtype"),
-        *("train_split", "callbacks__best_epoch"),
-    )
+    settled_names = (*("batch_size", "lr", "optimizer__weight_decay", "module__dtype"),)
 
     def __init__(
         self, module: Any = TabularMLP, *args: Any, n_bins: Any = _AUTO, **kwargs: Any
@@ -86,9 +82,6 @@ class TabularNetClassifier(MemberNetClassifier):
             said["lr"] = _rules.learning_rate(n_rows)
         if asked.get("optimizer__weight_decay") == _AUTO:
             said["optimizer__weight_decay"] = _rules.weight_decay(n_rows)
-        is_split = isinstance(self.train_split, MemberFolds)
-        if is_split and n_rows < _rules.FEWEST_VALIDATED:
-            said |= {"train_split": None, "callbacks__best_epoch": None}
         if like is not None:
             return said | {name: getattr(like, name) for name in _OF_MODULE}
         if asked.get("module__dtype") is None:

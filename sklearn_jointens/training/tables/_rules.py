@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-# Fewer rows than this are all trained on: too few to say when to stop.
-FEWEST_VALIDATED = 50
+# Fewer rows than this are too few for the rules to go on.
+_FEWEST = 50
 
 _FEWEST_IN_FLOAT32 = 1000
 _MOST_BINS_OF_A_COLUMN = 8
@@ -17,8 +17,11 @@ def batch_size(n_rows: int) -> int:
 
 
 def learning_rate(n_rows: int) -> float:
-    """AdamW's: 0.004, and below 2,500 rows less, by the root of their number."""
-    return 0.004 * min(1.0, (max(n_rows, FEWEST_VALIDATED) / 2500) ** 0.5)
+    """AdamW's: 0.004, and below 2,500 rows less, by the root of their number.
+
+    As of 50 rows at least.
+    """
+    return 0.004 * min(1.0, (max(n_rows, _FEWEST) / 2500) ** 0.5)
 
 
 def weight_decay(n_rows: int) -> float:

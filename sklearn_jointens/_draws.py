@@ -1,0 +1,121 @@
+"""Which rows each member learns from, and which it is validated on."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from sklearn_jointens.training import Folds, MemberFolds
+
+
+class MemberDraws(NamedTuple):
+    """What was drawn for the members, and holds for as long as they are trained.
+
+    A member that went on with another bag, or another fold, would have seen the rows
+    that it is scored on.
+
+    Attributes
+    ----------
+    seeds : ndarray of shape (n_members,)
+        Of the bootstrap samples.
+    seed_of_folds : int
+    places : ndarray of shape (n_members,)
+        A member is validated on the fold of its place, modulo the number of folds.
+    """
+
+    seeds: np.ndarray
+    seed_of_folds: int
+    places: np.ndarray
+
+    @classmethod
+    def of(
+        cls, seeds: np.ndarray, earlier: "MemberDraws | None" = None
+    ) -> "MemberDraws":
+        """Draws of members with these seeds, the first of which may be trained."""
+        if earlier is None:
+            return cls(seeds, int(seeds[0]), np.arange(len(seeds)))
+        new = seeds[len(earlier.seeds) :]
+        places = earlier.places[-1] + 1 + np.arange(len(new))
+        return cls(
+            np.concatenate([earlier.seeds, new]),
+            earlier.seed_of_folds,
+            np.concatenate([earlier.places, places]),
+        )
+
+    def only(self, kept: np.ndarray) -> "MemberDraws":
+        """Those of some of the members."""
+        return self._replace(seeds=self.seeds[kept], places=self.places[kept])
+
+
+class MemberRows(NamedTuple):
+    """Which rows the members learn from, and which they are validated on.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_samples,) or None
+        Of the rows, for all members.
+    bags : ndarray of shape (n_members, n_samples), uint8, or None
+        How often each member learns from each row. None where each learns from every
+        row that is not held out from all.
+    folds : Folds or None
+        Where each member is validated on a fold of its own.
+    """
+
+    weight: np.ndarray | None
+    bags: np.ndarray | None
+    folds: Folds | None
+
+    @property
+    def in_training(self) -> np.ndarray | None:
+        """Weights of shape (n_samples,) or (n_members, n_samples)."""
+        if self.bags is None or self.weight is None:
+            return self.weight if self.bags is None else self.bags
+        return self.bags * self.weight
+
+    def give(self, net: Any, spread: Callable = lambda values: values) -> None:
+        """Let a net know; `spread` places values of these rows among others."""
+        values = (self.in_training, self.weight)
+        net.weight_, net.valid_weight_ = (
+            None if v is None else torch.as_tensor(spread(v), device=net.device)
+            for v in values
+        )
+        net.folds_ = self.folds
+        if self.folds is not None:
+            net.folds_ = self.folds._replace(of_rows=spread(self.folds.of_rows))
+
+
+def rows_of_members(
+    ensemble: Any,
+    net: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    draws: MemberDraws,
+) -> MemberRows:
+    """Draw bootstrap samples and folds.
+
+    Parameters
+    ----------
+    ensemble : JointEnsembleClassifier
+    net : skorch classifier
+        With the `train_split`.
+    y : ndarray of shape (n_samples,)
+    weight : ndarray of shape (n_samples,) or None
+    draws : MemberDraws
+    """
+    bags = bootstrap_counts(draws.seeds, len(y)) if ensemble.bootstrap else None
+    folds = None
+    if isinstance(net.train_split, MemberFolds):
+        folds = net.train_split.folds(y, draws.places, draws.seed_of_folds)
+    if folds is not None:
+        bags = folds.counts if bags is None else bags * folds.counts
+    return MemberRows(weight, bags, folds)
+
+
+def bootstrap_counts(member_seeds: np.ndarray, n_samples: int) -> np.ndarray:
+    """How often each member draws each row, uint8 (n_members, n_samples)."""
+    counts = np.empty((len(member_seeds), n_samples), dtype=np.uint8)
+    for j, seed in enumerate(member_seeds):
+        drawn = np.random.RandomState(seed).randint(n_samples, size=n_samples)
+        counts[j] = np.bincount(drawn, minlength=n_samples)
+    return counts

@@ -1,13 +1,19 @@
 """Images and sparse matrices as tables, and the plain member beside that for tables."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from test_tabular_settings import assert_same, ensemble, labels, numbers
 
-from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
+from sklearn_jointens import (
+    JointEnsembleClassifier,
+    mlp_classifier,
+    tabular_classifier,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_the_plain_member_stops_early_and_goes_back(tmp_path):
     assert_same(clone(found).fit(X, y), clf, X)
 
 
-# -- columns that are neither numbers nor categories, or only nearly ---------------------
+# -- columns that are neither numbers nor categories, or only nearly -------------------
 
 
 def small_fit(X):
@@ -87,7 +93,7 @@ def small_fit(X):
 def test_times_are_refused_by_name(times):
     """Dates were taken for numbers, a missing one for the smallest of all."""
     X = pd.DataFrame({"when": times, "a": np.arange(60.0)})
-    with pytest.raises(ValueError, match="'when'.*|make numbers of times"):
+    with pytest.raises(ValueError, match="make numbers of times"):
         small_fit(X)
 
 
@@ -98,8 +104,6 @@ def test_objects_that_are_truths_with_gaps_are_numbers():
 
 
 def test_dictionaries_of_arrow_are_categories():
-    import pyarrow as pa
-
     kind = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
     X = pd.DataFrame({"a": pd.Series(["x", "y", "z"] * 20, dtype=kind)})
     clf = small_fit(X)

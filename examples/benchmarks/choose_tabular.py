@@ -60,8 +60,20 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{f"n_splits={n}": ({}, {"n_splits": n}) for n in (4, 16)},
     "15 % held out": ({}, {"train_split": ValidSplit(0.15)}),
     **{f"patience={n}": ({}, {"patience": n}) for n in (4, 16)},
-    **{f"batch_size={n}": ({}, {"batch_size": n}) for n in (64, 256)},
+    **{f"batch_size={n}": ({}, {"batch_size": n}) for n in (64, 128, 256)},
     "activation=silu": ({}, {"activation": "silu"}),
+    **{
+        f"hidden=(256, 256) {name}": (
+            of_ensemble,
+            {"hidden_layer_sizes": (256, 256), **of_member},
+        )
+        for name, of_ensemble, of_member in (
+            ("n_estimators=8", {"n_estimators": 8}, {}),
+            ("lam=0.3", {"lam": 0.3}, {}),
+            ("batch_size=128", {}, {"batch_size": 128}),
+        )
+    },
+    "lam=0.3 n_splits=16": ({"lam": 0.3}, {"n_splits": 16}),
     "fast": (
         {"n_estimators": 8},
         {"hidden_layer_sizes": (64, 64), "batch_size": 128, "patience": 4},

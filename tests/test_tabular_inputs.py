@@ -110,12 +110,6 @@ def test_dictionaries_of_arrow_are_categories():
     assert "categories=3" in repr(clf.estimators_[0].module_.encoding)
 
 
-def test_two_columns_of_one_name_are_two_columns():
-    X = pd.DataFrame(np.arange(120.0).reshape(60, 2), columns=["a", "a"])
-    X.insert(2, "b", list("xyz") * 20)
-    assert small_fit(X).predict(X).shape == (60,)
-
-
 def test_members_alone_check_the_columns_of_a_frame():
     X = pd.DataFrame({"a": np.arange(60.0), "b": np.ones(60), "c": list("xyz") * 20})
     member = small_fit(X).estimators_[0]

@@ -94,7 +94,7 @@ class ColumnCodes:
         numbers = None
         if not self.is_category.all():
             numbers = check_array(
-                _columns(X, np.flatnonzero(~self.is_category)),
+                _plain_numbers(_columns(X, np.flatnonzero(~self.is_category))),
                 dtype="numeric",
                 ensure_all_finite="allow-nan",
             )
@@ -128,8 +128,15 @@ def is_frame(X: Any) -> bool:
 
 
 def _columns(X: Any, which: Any) -> Any:
-    """Columns by their places, also where names repeat."""
+    """Columns by their places."""
     return X.iloc[:, which] if hasattr(X, "iloc") else _safe_indexing(X, which, axis=1)
+
+
+def _plain_numbers(X: Any) -> Any:
+    """Columns of numbers, the gaps in objects as NaN."""
+    if not any(str(dtype) == "object" for dtype in getattr(X, "dtypes", ())):
+        return X
+    return np.stack([_objects(_columns(X, i)) for i in range(X.shape[1])], axis=1)
 
 
 def _objects(column: Any) -> np.ndarray:

@@ -48,15 +48,15 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         `n_inputs`, `num_features`, `input_dim`, `input_size`; `n_classes`,
         `out_features`, `n_outputs`, `num_classes`, `output_dim`, `output_size`;
         `in_channels`, `n_channels` and `dtype` are taken from the data unless the
-        prototype sets them. ``None`` is :func:`mlp_classifier`.
-    n_estimators : int, default=16
+        prototype sets them. ``None`` is :func:`tabular_classifier`, a member for tables
+        as they come.
+    n_estimators : int, default=8
         Number of members.
-    lam : float in [0, 1], default=0.95
-        0 trains independent members, 1 one end-to-end network. The default had the
-        lowest cross-validated log-loss of seven values with the default member, on
-        iris, wine, breast cancer and digits; the differences were small there
-        (``examples/benchmarks/choose_defaults.py``). They are large for smaller
-        members, so search it.
+    lam : float in [0, 1], default=0
+        0 trains independent members, 1 one end-to-end network. The default is best for
+        the default member, whose size leaves joint training little to gain
+        (``examples/benchmarks/choose_tabular.py``). For smaller members the best is
+        higher, and the gain large: search it.
     bootstrap : bool, default=False
         Whether each member learns from a bootstrap sample of the rows, by weights of
         its own. No member learns from a row that is out of its bag, at any `lam`.
@@ -99,7 +99,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         Names of the features, when X has names that are all strings.
     member_scores_ : ndarray of shape (n_estimators,)
         Each member's own accuracy on rows of the last call: on its out-of-bag rows
-        with ``bootstrap=True``, else on the validation data when the prototype has a
+        with ``bootstrap=True``, on those of its fold with :class:`MemberFolds` (as the
+        default member has them), else on the validation data when the prototype has a
         `train_split`, else on the training data. `score_members` takes other rows.
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
@@ -117,7 +118,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
 
     See Also
     --------
-    mlp_classifier : The default member.
+    tabular_classifier : The default member.
     sklearn.ensemble.BaggingClassifier : Independent estimators of any kind.
     sklearn.ensemble.StackingClassifier : Estimators combined by a further one.
 
@@ -132,14 +133,14 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     >>> from sklearn.model_selection import train_test_split
     >>> from sklearn_jointens import JointEnsembleClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> clf = JointEnsembleClassifier(lam=0.5, random_state=0).fit(X_train, y_train)
     >>> bool(clf.score(X_test, y_test) > 0.95)
     True
     >>> clf.predict_proba(X_test).shape, clf.member_proba(X_test).shape
-    ((450, 10), (10, 450, 10))
+    ((450, 10), (8, 450, 10))
     >>> len(clf.drop_members([0, 3]).estimators_)
-    8
+    6
     """
 
     _parameter_constraints: dict = {
@@ -155,7 +156,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     def __init__(
         self,
         estimator: Any = None,
-        n_estimators: int = 16,
+        n_estimators: int = 8,
         lam: float = 0.0,
         *,
         bootstrap: bool = False,
@@ -192,9 +193,10 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         X : array-like or sparse matrix of shape (n_samples, n_features), or array of \
 shape (n_samples, ...)
             Arrays, frames of pandas and polars, torch tensors, CSR and CSC matrices
-            (made dense a batch at a time), images. Members compute in the dtype of
-            their weights: for a module that takes a `dtype` (the default one does),
-            float64 when X is, else float32.
+            (made dense a batch at a time), images. The default member takes missing
+            values, and columns that are categories or text. Members compute in the
+            dtype of their weights: for a module that takes a `dtype`, float64 when X
+            is, else float32.
         y : array-like of shape (n_samples,)
             Labels of any type, at least two.
         sample_weight : array-like of shape (n_samples,), default=None

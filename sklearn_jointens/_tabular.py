@@ -12,7 +12,7 @@ from sklearn_jointens.training import BestEpoch, MemberFolds, TabularNetClassifi
 
 
 def tabular_classifier(
-    hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
+    hidden_layer_sizes: int | tuple[int, ...] = (256, 256),
     activation: str = "relu",
     dropout: float = 0.0,
     *,
@@ -41,7 +41,7 @@ def tabular_classifier(
 
     Parameters
     ----------
-    hidden_layer_sizes : int or tuple of int, default=(128, 128)
+    hidden_layer_sizes : int or tuple of int, default=(256, 256)
         Units of each hidden layer.
     activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}, \
 default="relu"
@@ -57,7 +57,7 @@ default="relu"
     weight_decay : float or "auto", default="auto"
         AdamW's. ``"auto"`` is ``(600 / n_rows)**1.5``, and at most 5.
     batch_size : int or "auto", default="auto"
-        Rows of a batch. ``"auto"`` is 32 below 2,500 rows, else 128.
+        Rows of a batch. ``"auto"`` is 32 below 1,000 rows, else 128.
     max_epochs : int, default=100
         Passes over the training data, at most.
     patience : int, default=8

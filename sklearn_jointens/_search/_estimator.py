@@ -73,7 +73,7 @@ class JointEnsembleClassifierCV(
     ----------
     estimator : skorch NeuralNetClassifier or NeuralNetBinaryClassifier, default=None
         The members' prototype, as in :class:`JointEnsembleClassifier`.
-    n_estimators : int, default=16
+    n_estimators : int, default=8
         Number of members of each ensemble.
     lams : sequence of float in [0, 1], default=(0, 0.5, 0.9, 0.99, 1)
         The candidates, each once.
@@ -207,7 +207,7 @@ class JointEnsembleClassifierCV(
     def __init__(
         self,
         estimator: Any = None,
-        n_estimators: int = 16,
+        n_estimators: int = 8,
         lams: Any = (0, 0.5, 0.9, 0.99, 1),
         cv: Any = 5,
         scoring: Any = None,

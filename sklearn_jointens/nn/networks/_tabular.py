@@ -22,7 +22,7 @@ class TabularMLP(nn.Module):
         Makes features of rows. It has nothing to train, and members may share it.
     n_classes : int
         Number of logits.
-    hidden_layer_sizes : int or sequence of int, default=(128, 128)
+    hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Number of units of each hidden layer.
     activation : str, default="relu"
         As in `MLP`.
@@ -55,7 +55,7 @@ class TabularMLP(nn.Module):
         self,
         encoding: TabularEncoding,
         n_classes: int,
-        hidden_layer_sizes: int | Sequence[int] = (128, 128),
+        hidden_layer_sizes: int | Sequence[int] = (256, 256),
         activation: str = "relu",
         dropout: float = 0.0,
         dtype: torch.dtype | None = None,

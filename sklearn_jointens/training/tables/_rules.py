@@ -12,8 +12,8 @@ _MOST_BINS = 1024
 
 
 def batch_size(n_rows: int) -> int:
-    """Rows of a batch: 32 below 2,500 rows, else 128."""
-    return 32 if n_rows < 2500 else 128
+    """Rows of a batch: 32 below 1,000 rows, else 128."""
+    return 32 if n_rows < 1000 else 128
 
 
 def learning_rate(n_rows: int) -> float:

@@ -52,7 +52,7 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         as they come.
     n_estimators : int, default=8
         Number of members.
-    lam : float in [0, 1], default=0
+    lam : float in [0, 1], default=0.0
         0 trains independent members, 1 one end-to-end network. The default is best for
         the default member, whose size leaves joint training little to gain
         (``examples/benchmarks/choose_tabular.py``). For smaller members the best is

@@ -140,7 +140,12 @@ def _plain_prototype(prototype: Any) -> dict[str, Any] | None:
 def _prototype(state: dict[str, Any]) -> Any:
     makers = {kind.__name__: make for kind, make in _MAKERS.items()}
     params = {name: _unplain(value) for name, value in state["params"].items()}
-    return unfitted_net(makers[state["class"]](), **params)
+    default = makers[state["class"]]()
+    known = default.get_params(deep=False)
+    unknown = [name for name in params if name not in known and "__" not in name]
+    if unknown:
+        raise ValueError(f"unknown settings {unknown}")
+    return unfitted_net(default, **params)
 
 
 def _plain_table(ensemble: Any) -> dict[str, Any] | None:

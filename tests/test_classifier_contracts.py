@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
-from sklearn_jointens._base import bootstrap_counts
+from sklearn_jointens._draws import bootstrap_counts
 from sklearn_jointens._scoring import OutOfBagWarning
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import DivergenceError

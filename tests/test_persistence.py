@@ -244,7 +244,7 @@ def test_members_come_back_alone(way, clf, digits_test, tmp_path):
 
 def test_a_pickle_is_small():
     X, y = load_digits(return_X_y=True)
-    clf = JointEnsembleClassifier(random_state=0)
+    clf = JointEnsembleClassifier(n_estimators=10, random_state=0)
     clf.set_params(estimator=mlp_classifier((64,), max_epochs=10)).fit(X / 16, y)
 
     size = len(pickle.dumps(clf))

@@ -48,10 +48,10 @@ def joint(seed: int, n_jobs: int) -> Any:
 
 def joint_fast(seed: int, n_jobs: int) -> Any:
     """Ours, as its documentation says for those in a hurry."""
-    # THE FASTER SETTING: to be kept equal to what the documentation gives.
+    # As the guide on tables gives it.
     return JointEnsembleClassifier(
-        tabular_classifier(hidden_layer_sizes=(64, 64)),
-        n_estimators=8,
+        tabular_classifier((128, 128), batch_size=256, patience=2),
+        n_estimators=6,
         random_state=seed,
     )
 

@@ -75,8 +75,8 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     },
     "lam=0.3 n_splits=16": ({"lam": 0.3}, {"n_splits": 16}),
     "fast": (
-        {"n_estimators": 8},
-        {"hidden_layer_sizes": (64, 64), "batch_size": 128, "patience": 4},
+        {"n_estimators": 6},
+        {"hidden_layer_sizes": (128, 128), "batch_size": 256, "patience": 2},
     ),
 }
 

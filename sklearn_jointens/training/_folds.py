@@ -80,7 +80,7 @@ class MemberFolds:
     >>> from sklearn_jointens.training import MemberFolds
     >>> split = MemberFolds(n_splits=2)
     >>> y = np.array([0, 0, 0, 0, 1, 1])
-    >>> split.folds(y, places=np.arange(3), random_state=0).counts
+    >>> split.folds(y, np.arange(3), random_state=0).counts
     array([[1, 0, 0, 1, 1, 0],
            [0, 1, 1, 0, 0, 1],
            [1, 0, 0, 1, 1, 0]], dtype=uint8)

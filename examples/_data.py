@@ -1,5 +1,6 @@
 """Data that the examples and benchmarks share: digits, OpenML, or a file of arrays."""
 
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -134,3 +135,15 @@ def _standardise(
         X -= np.float32(mean)
         X /= np.float32(std)
     return X_train, X_test
+
+
+def find_commit() -> str:
+    """Of the code beside this file, where it is a clone."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        told = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return "unknown"
+    return told.stdout.strip() or "unknown"

@@ -17,7 +17,6 @@ ten minutes on one core.
 import argparse
 import os
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from _data import Data, load_data
+from _data import Data, find_commit, load_data
 from _lam_report import draw_curves, draw_display, draw_map, write_tables
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import StratifiedKFold
@@ -151,18 +150,6 @@ def provenance(options: argparse.Namespace, commit: str, seconds: float) -> str:
         f"{torch.get_num_threads()}, torch: {torch.__version__}, device: "
         f"{options.device}, commit: {commit}"
     )
-
-
-def find_commit() -> str:
-    """Of the code beside this file, where it is a clone."""
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        told = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        return "unknown"
-    return told.stdout.strip() or "unknown"
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -115,3 +115,16 @@ def test_members_alone_check_the_columns_of_a_frame():
     member = small_fit(X).estimators_[0]
     with pytest.raises(ValueError, match="must be those seen in fit"):
         member.predict(X[["b", "a", "c"]])
+
+
+@pytest.mark.gpu
+def test_the_default_member_on_cuda_is_that_of_the_cpu():
+    X = pd.DataFrame({"a": np.r_[np.arange(99.0), np.nan], "c": list("xyzy") * 25})
+    y = np.where(X["a"] > 50, "yes", "no")
+    proba = {}
+    for device in ("cpu", "cuda"):
+        member = tabular_classifier((8,), max_epochs=3, callbacks=[])
+        clf = JointEnsembleClassifier(member, device=device, random_state=0)
+        proba[device] = clf.fit(X, y).predict_proba(X)
+        assert clf.history_[-1]["valid_loss"] > 0
+    assert_allclose(proba["cuda"], proba["cpu"], atol=1e-4)

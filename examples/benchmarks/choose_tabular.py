@@ -47,11 +47,11 @@ HEADER = (
 # Settings of the ensemble, and of its members, by the name of the candidate.
 CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     DEFAULT: ({}, {}),
-    **{f"lam={lam}": ({"lam": lam}, {}) for lam in (0, 0.3, 0.6, 0.9, 0.99, 1)},
-    **{f"n_estimators={m}": ({"n_estimators": m}, {}) for m in (8, 16, 32)},
+    **{f"lam={lam}": ({"lam": lam}, {}) for lam in (0.3, 0.6, 0.9, 0.99, 1)},
+    **{f"n_estimators={m}": ({"n_estimators": m}, {}) for m in (4, 16, 32)},
     **{
         f"hidden={sizes}": ({}, {"hidden_layer_sizes": sizes})
-        for sizes in ((64, 64), (128,), (256, 256))
+        for sizes in ((64, 64), (128, 128), (256,), (512, 512))
     },
     **{f"n_bins={n}": ({}, {"n_bins": n}) for n in (0, 16)},
     **{f"lr={lr}": ({}, {"lr": lr}) for lr in (0.001, 0.004, 0.008)},
@@ -60,19 +60,8 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{f"n_splits={n}": ({}, {"n_splits": n}) for n in (4, 16)},
     "15 % held out": ({}, {"train_split": ValidSplit(0.15)}),
     **{f"patience={n}": ({}, {"patience": n}) for n in (4, 16)},
-    **{f"batch_size={n}": ({}, {"batch_size": n}) for n in (64, 128, 256)},
+    **{f"batch_size={n}": ({}, {"batch_size": n}) for n in (32, 64, 256)},
     "activation=silu": ({}, {"activation": "silu"}),
-    **{
-        f"hidden=(256, 256) {name}": (
-            of_ensemble,
-            {"hidden_layer_sizes": (256, 256), **of_member},
-        )
-        for name, of_ensemble, of_member in (
-            ("n_estimators=8", {"n_estimators": 8}, {}),
-            ("lam=0.3", {"lam": 0.3}, {}),
-            ("batch_size=128", {}, {"batch_size": 128}),
-        )
-    },
     "lam=0.3 n_splits=16": ({"lam": 0.3}, {"n_splits": 16}),
     "fast": (
         {"n_estimators": 6},

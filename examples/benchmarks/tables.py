@@ -20,7 +20,6 @@ a note. pytabkit's models, which only run when they are named, need
 import argparse
 import csv
 import os
-import subprocess
 import warnings
 from collections.abc import Iterator
 from functools import partial
@@ -32,6 +31,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from examples._data import find_commit
 from examples._tables import Table, halves, load_tables, split, table_names
 from examples.benchmarks._measure import seconds
 from examples.benchmarks._report import machine, one_line
@@ -169,18 +169,6 @@ def append(row: dict[str, Any], path: Path) -> None:
             writer.writeheader()
         shorter = {k: f"{v:.7g}" for k, v in row.items() if isinstance(v, float)}
         writer.writerow(row | shorter)
-
-
-def find_commit() -> str:
-    """Of the code beside this file, where it is a clone."""
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        told = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        return "unknown"
-    return told.stdout.strip() or "unknown"
 
 
 def report(options: argparse.Namespace) -> Iterator[Path]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from sklearn_jointens.training import Folds, MemberFolds
+from sklearn_jointens.training._batches import as_tensor
 
 
 class MemberDraws(NamedTuple):
@@ -77,8 +77,7 @@ class MemberRows(NamedTuple):
         """Let a net know; `spread` places values of these rows among others."""
         values = (self.in_training, self.weight)
         net.weight_, net.valid_weight_ = (
-            None if v is None else torch.as_tensor(spread(v), device=net.device)
-            for v in values
+            None if v is None else as_tensor(spread(v)).to(net.device) for v in values
         )
         net.folds_ = self.folds
         if self.folds is not None:

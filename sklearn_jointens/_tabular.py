@@ -36,8 +36,9 @@ def tabular_classifier(
 
     It is trained with AdamW until the validation loss has not fallen for `patience`
     epochs, and goes back to the best epoch. In an ensemble that is the loss of the
-    ensemble, on all rows: each member leaves one of `n_splits` folds out, and each row
-    is predicted by the members that have not seen it.
+    ensemble: each member leaves one of `n_splits` folds out, and each row is predicted
+    by the members that have not seen it; these are all rows where there are at least as
+    many members as folds.
 
     Parameters
     ----------
@@ -61,10 +62,11 @@ default="relu"
     max_epochs : int, default=100
         Passes over the training data, at most.
     patience : int, default=8
-        Epochs without an improvement after which training stops.
+        Epochs without an improvement after which training stops. In a search,
+        ``estimator__callbacks__best_epoch__patience``.
     n_splits : int, default=8
-        Number of folds. Below 50 rows none is left out, and training takes all of
-        `max_epochs`.
+        Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
+        Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` takes the
         place of early stopping, ``train_split`` that of the folds. Weights are float64

@@ -128,3 +128,17 @@ def test_the_default_member_on_cuda_is_that_of_the_cpu():
         proba[device] = clf.fit(X, y).predict_proba(X)
         assert clf.history_[-1]["valid_loss"] > 0
     assert_allclose(proba["cuda"], proba["cpu"], atol=1e-4)
+
+
+def test_objects_of_text_and_numbers_are_refused_by_name():
+    X = pd.DataFrame({"a": np.resize(np.array([1, "x", None], dtype=object), 60)})
+    with pytest.raises(ValueError, match="in the column 'a'"):
+        small_fit(X)
+
+
+def test_weights_of_a_series_are_taken_without_a_word():
+    """pandas hands out memory that must not be written to."""
+    X = pd.DataFrame({"a": np.arange(60.0)})
+    weight = pd.Series(np.ones(60))
+    clf = JointEnsembleClassifier(tabular_classifier((4,), max_epochs=1))
+    assert clf.fit(X, np.arange(60) % 2, sample_weight=weight).n_features_in_ == 1

@@ -74,8 +74,8 @@ def assert_same(found, expected, X):
         (999, np.float64, (32, torch.float64)),
         (999, np.float32, (32, torch.float32)),
         (999, np.int64, (32, torch.float32)),
-        (1000, np.float64, (32, torch.float32)),
-        (2499, np.float64, (32, torch.float32)),
+        (1000, np.float64, (128, torch.float32)),
+        (2499, np.float64, (128, torch.float32)),
         (2500, np.float64, (128, torch.float32)),
     ],
 )
@@ -349,3 +349,35 @@ def test_a_file_of_the_default_member(tmp_path):
 
     assert found.estimator is None
     assert_same(found, clf, frame(40, 1))
+
+
+# -- what cannot be trained with -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("lr", "fast", "a float above 0"),
+        ("lr", None, "a float above 0"),
+        ("lr", -1, "a float above 0"),
+        ("weight_decay", "none", "a float of at least 0"),
+        ("weight_decay", -1, "a float of at least 0"),
+        ("batch_size", 0, "an int of at least 1, or -1 for all rows"),
+        ("batch_size", 2.5, "an int of at least 1, or -1 for all rows"),
+        ("max_epochs", 0, "an int of at least 1"),
+        ("max_epochs", "a", "an int of at least 1"),
+        ("patience", 0, "an int of at least 1"),
+        ("patience", 2.5, "an int of at least 1"),
+    ],
+)
+def test_settings_are_checked_before_training(name, value, rule):
+    """They failed late and without a name, or were taken for no early stopping."""
+    member = tabular_classifier((4,), **{name: value})
+    clf = JointEnsembleClassifier(member, n_estimators=2)
+    with pytest.raises(ValueError, match="parameter of tabular_classifier") as caught:
+        clf.fit(numbers(), labels())
+    assert str(caught.value) == (
+        f"The {name!r} parameter of tabular_classifier must be {rule}. "
+        f"Got {value!r} instead."
+    )
+    assert not hasattr(clf, "estimators_")

@@ -43,8 +43,8 @@ class MemberFolds:
     Member j learns from all folds but fold ``j % n_splits``, and is validated on that
     one; a row's ensemble in validation is of the members that have not seen it. So no
     row is lost to the ensemble, and its validation loss, by which a callback stops or
-    restores the best epoch, is of all rows. The members are a cross-validated committee
-    [1]_.
+    restores the best epoch, is of all rows, if there are as many members as folds. The
+    members are a cross-validated committee [1]_.
 
     A net that is trained alone is validated on one of the folds.
 

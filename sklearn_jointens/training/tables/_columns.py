@@ -154,7 +154,14 @@ def _is_category(X: Any, column: int, dtype: str) -> bool:
     if dtype != "object":
         return dtype.startswith(_CATEGORIES)
     values = _objects(_columns(X, column))
-    if any(isinstance(value, str) for value in values):
+    kinds = {type(value).__name__ for value in values if value == value}
+    if "str" in kinds:
+        if len(kinds) > 1:
+            raise ValueError(
+                "A column of objects of 'X' must hold text alone, or numbers alone. "
+                f"Got {sorted(kinds)} in the column "
+                f"{str(X.columns[column])!r} instead."
+            )
         return True
     try:
         values.astype(np.float64)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_jointens.nn import TabularMLP, tabular_encoding
+from sklearn_jointens.training._callbacks import BestEpoch
 from sklearn_jointens.training._member_net import MemberNetClassifier, unfitted_net
 from sklearn_jointens.training.tables import _rules
 from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
@@ -75,6 +76,7 @@ class TabularNetClassifier(MemberNetClassifier):
         """Parameters that the data settle."""
         n_rows = X.shape[0]
         asked = self.get_params(deep=False)
+        self._check(asked)
         said: dict[str, Any] = {}
         if asked["batch_size"] == _AUTO:
             said["batch_size"] = _rules.batch_size(n_rows)
@@ -89,6 +91,19 @@ class TabularNetClassifier(MemberNetClassifier):
         dtype = {**asked, **said}["module__dtype"]
         said["module__encoding"] = self._encoding(X, weight, columns, dtype)
         return said
+
+    def _check(self, asked: dict[str, Any]) -> None:
+        told = {name: asked[name] for name in ("lr", "batch_size", "max_epochs")}
+        if "optimizer__weight_decay" in asked:
+            told["weight_decay"] = asked["optimizer__weight_decay"]
+        for named in self.callbacks or ():
+            callback = named[1] if isinstance(named, tuple) else named
+            if isinstance(callback, BestEpoch):
+                told["patience"] = callback.patience
+        can_be_auto = ("lr", "batch_size", "weight_decay")
+        _rules.check_settings(
+            {k: v for k, v in told.items() if not (k in can_be_auto and v == _AUTO)}
+        )
 
     def _encoding(self, X: Any, weight: Any, columns: Any, dtype: Any) -> Any:
         is_category = None if columns is None else columns.is_category

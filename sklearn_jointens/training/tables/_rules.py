@@ -1,5 +1,8 @@
 """What a member for tables takes from the size of its data, where it is not told."""
 
+from numbers import Integral, Real
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -9,6 +12,32 @@ _FEWEST = 50
 _FEWEST_IN_FLOAT32 = 1000
 _MOST_BINS_OF_A_COLUMN = 8
 _MOST_BINS = 1024
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """Raise ValueError unless what is told, and not "auto", can be trained with.
+
+    Parameters
+    ----------
+    settings : dict
+        Parameters of the net, by the names that `tabular_classifier` has for them.
+    """
+    of_numbers = {
+        "lr": (Real, 0, "a float above 0"),
+        "weight_decay": (Real, -1e-300, "a float of at least 0"),
+        "batch_size": (Integral, 0, "an int of at least 1, or -1 for all rows"),
+        "max_epochs": (Integral, 0, "an int of at least 1"),
+        "patience": (Integral, 0, "an int of at least 1"),
+    }
+    for name, value in settings.items():
+        kind, above, rule = of_numbers[name]
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if is_number and (value > above or (name == "batch_size" and value == -1)):
+            continue
+        raise ValueError(
+            f"The {name!r} parameter of tabular_classifier must be {rule}. "
+            f"Got {value!r} instead."
+        )
 
 
 def batch_size(n_rows: int) -> int:

@@ -17,6 +17,7 @@ from sklearn_jointens import (
     MemberFolds,
     tabular_classifier,
 )
+from sklearn_jointens.nn import tabular_encoding
 
 AUTO = ("n_bins", "lr", "optimizer__weight_decay", "batch_size")
 
@@ -381,3 +382,15 @@ def test_settings_are_checked_before_training(name, value, rule):
         f"Got {value!r} instead."
     )
     assert not hasattr(clf, "estimators_")
+
+
+def test_an_encoding_of_the_users_own_is_used():
+    X = numbers()
+    own = tabular_encoding(X[:20], n_bins=3)
+    member = tabular_classifier((4,), max_epochs=1, module__encoding=own)
+    for net in (
+        JointEnsembleClassifier(member, n_estimators=2).fit(X, labels()).estimators_[1],
+        member.fit(X, labels()),
+    ):
+        assert_array_equal(net.module_.encoding.center, own.center)
+        assert repr(net.module_.encoding) == repr(own)

@@ -86,10 +86,14 @@ class TabularNetClassifier(MemberNetClassifier):
             said["optimizer__weight_decay"] = _rules.weight_decay(n_rows)
         if like is not None:
             return said | {name: getattr(like, name) for name in _OF_MODULE}
-        if asked.get("module__dtype") is None:
-            said["module__dtype"] = _rules.weight_dtype(n_rows, X.dtype)
-        dtype = {**asked, **said}["module__dtype"]
-        said["module__encoding"] = self._encoding(X, weight, columns, dtype)
+        encoding, dtype = (asked.get(name) for name in _OF_MODULE)
+        if dtype is None:
+            dtype = _rules.weight_dtype(n_rows, X.dtype)
+            if encoding is not None:
+                dtype = encoding.bin_starts.dtype
+            said["module__dtype"] = dtype
+        if encoding is None:
+            said["module__encoding"] = self._encoding(X, weight, columns, dtype)
         return said
 
     def _check(self, asked: dict[str, Any]) -> None:
@@ -138,7 +142,8 @@ class TabularNetClassifier(MemberNetClassifier):
             return super().fit(X, y, **fit_params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Any:
-        if hasattr(self, "module__encoding"):
+        asked = (vars(self).get(name) for name in self.settled_names)
+        if hasattr(self, "module__encoding") and not any(a == _AUTO for a in asked):
             return super().partial_fit(X, y, **params)
         with self._settling(self._as_array(X)):
             return super().partial_fit(X, y, **params)

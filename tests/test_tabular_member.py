@@ -231,7 +231,7 @@ def never_trains(monkeypatch):
     [
         (np.array([[1, "a"], [2.5, "b"]] * 30, dtype=object), "could not convert"),
         (np.array([["1", "a"], ["2", "b"]] * 30), "could not convert|dtype"),
-        (pd.DataFrame({"a": [1, "x"] * 30}), "uniformly strings or numbers"),
+        (pd.DataFrame({"a": [1, "x"] * 30}), "in the column 'a'"),
         (pd.DataFrame({"a": [[1], [2]] * 30}), "uniformly strings or numbers"),
         (pd.DataFrame({"a": [1.0, np.inf] * 30, "b": ["x", "y"] * 30}), "infinity"),
         (pd.DataFrame({"a": [1.0, np.inf] * 30}), "infinity"),

@@ -358,9 +358,9 @@ def test_a_file_of_the_default_member(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
-        ("lr", "fast", "a float above 0"),
-        ("lr", None, "a float above 0"),
-        ("lr", -1, "a float above 0"),
+        ("lr", "fast", "a float of at least 0"),
+        ("lr", None, "a float of at least 0"),
+        ("lr", -1, "a float of at least 0"),
         ("weight_decay", "none", "a float of at least 0"),
         ("weight_decay", -1, "a float of at least 0"),
         ("batch_size", 0, "an int of at least 1, or -1 for all rows"),

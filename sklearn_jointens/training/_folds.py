@@ -81,9 +81,9 @@ class MemberFolds:
     >>> split = MemberFolds(n_splits=2)
     >>> y = np.array([0, 0, 0, 0, 1, 1])
     >>> split.folds(y, np.arange(3), random_state=0).counts
-    array([[1, 0, 0, 1, 1, 0],
-           [0, 1, 1, 0, 0, 1],
-           [1, 0, 0, 1, 1, 0]], dtype=uint8)
+    array([[1, 1, 0, 0, 1, 0],
+           [0, 0, 1, 1, 0, 1],
+           [1, 1, 0, 0, 1, 0]], dtype=uint8)
     """
 
     def __init__(

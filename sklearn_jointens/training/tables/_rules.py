@@ -23,7 +23,7 @@ def check_settings(settings: dict[str, Any]) -> None:
         Parameters of the net, by the names that `tabular_classifier` has for them.
     """
     of_numbers = {
-        "lr": (Real, 0, "a float above 0"),
+        "lr": (Real, -1e-300, "a float of at least 0"),
         "weight_decay": (Real, -1e-300, "a float of at least 0"),
         "batch_size": (Integral, 0, "an int of at least 1, or -1 for all rows"),
         "max_epochs": (Integral, 0, "an int of at least 1"),

@@ -143,7 +143,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             members = [copied_net(member) for member in members]
             for member in members:
                 member.module_.train()  # as the new ones are
-            prototype = settled(prototype, X, weight, self._columns, members)
+            prototype = settled(prototype, X, weight, self._columns, members=members)
             new_seeds = member_seeds[len(members) :]
             members += build_members(prototype, X, labels, new_seeds, reseed)
             net = self._joint_net(prototype, members, labels, example=X)
@@ -241,7 +241,8 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         self.estimators_ = members
         self._score_members_after_training(net, X, y, bags)
         of_the_fit = ("weight_", "valid_weight_", "weighted_", "folds_", "scored_")
-        for name in (*of_the_fit, "step_", "records_"):
+        # The last would keep the weights of all members twice.
+        for name in (*of_the_fit, "step_", "records_", "some_members_"):
             net.__dict__.pop(name, None)
 
     def _keep_net(self, net: Any) -> None:
@@ -281,7 +282,13 @@ def _later(seed: int, net: Any) -> int:
 
 
 def settled(
-    prototype: Any, X: Any, weight: Any, columns: Any, members: Sequence[Any] = ()
+    prototype: Any,
+    X: Any,
+    weight: Any,
+    columns: Any,
+    *,
+    rows: Any = slice(None),
+    members: Sequence[Any] = (),
 ) -> Any:
     """The prototype, with what it leaves to the data settled by them.
 
@@ -289,13 +296,16 @@ def settled(
     ----------
     prototype : skorch classifier
     X : ndarray or CSR array of shape (n_samples, ...)
-    weight : ndarray of shape (n_samples,) or None
+    weight : ndarray of shape (n_rows,) or None
+        Of the rows that are trained on.
     columns : ColumnCodes or None
         What made X of a frame.
+    rows : slice or ndarray of int, default=slice(None)
+        Of X, to train on.
     members : sequence of MemberNet
         Those that go on; new ones are to be like them.
     """
     if not isinstance(prototype, TabularNetClassifier):
         return prototype
     like = members[0] if members else None
-    return prototype.settled(X, weight, columns, like)
+    return prototype.settled(X[rows], weight, columns, like)

@@ -1,5 +1,6 @@
 """The member for tables, which is used when none is given."""
 
+import functools
 from typing import Any
 
 import torch
@@ -110,7 +111,6 @@ default="relu"
         "iterator_valid__batch_size": 1024,
         "train_split": MemberFolds(n_splits, min_samples=50),
         "callbacks": [("best_epoch", BestEpoch(patience=patience, load_best=True))],
-        "callbacks__schedule__lr_lambda": "auto",
         "device": "auto",
         "verbose": 0,
     }
@@ -127,11 +127,17 @@ default="relu"
     )
 
 
+@functools.cache
+def _default_member() -> TabularNetClassifier:
+    """One to look at: scikit-learn asks for tags at every prediction."""
+    return tabular_classifier()
+
+
 def with_input_tags(tags: Any, estimator: Any) -> Any:
     """Tags of an ensemble that takes what its members take."""
     tags.input_tags.sparse = True
     tags.input_tags.three_d_array = True
-    member = tabular_classifier() if estimator is None else estimator
+    member = _default_member() if estimator is None else estimator
     if not isinstance(member, NeuralNet):
         return tags  # `fit` says what is wrong with it
     of_member = get_tags(member)

@@ -71,3 +71,14 @@ def wine():
 def cancer():
     """100 scaled rows, 2 classes."""
     return rows_of(load_breast_cancer)
+
+
+@pytest.fixture
+def _seeded():
+    """A net of skorch's draws from the global generators."""
+    state = np.random.get_state()
+    np.random.seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+    np.random.set_state(state)

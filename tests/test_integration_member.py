@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -12,18 +11,13 @@ from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
 
 FOLDS = StratifiedKFold(2)
 
+# A net of skorch's draws from the global generators.
+pytestmark = pytest.mark.usefixtures("_seeded")
+
 
 @pytest.fixture
 def member():
     return mlp_classifier((16,), lr=0.02, max_epochs=25)
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    """A net of skorch's draws from torch's global generator."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def test_alone_in_cross_validation(member, digits):

@@ -15,24 +15,13 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
+from test_tabular_settings import ensemble, member
 
 from sklearn_jointens import (
     JointEnsembleClassifier,
     JointEnsembleClassifierCV,
     mlp_classifier,
-    tabular_classifier,
 )
-
-
-def member(hidden=(6,), **params):
-    """A small member, quick to train."""
-    return tabular_classifier(hidden, **{"max_epochs": 2, "n_splits": 3, **params})
-
-
-def ensemble(estimator=None, **params):
-    estimator = member() if estimator is None else estimator
-    settings = {"n_estimators": 3, "random_state": 0}
-    return JointEnsembleClassifier(estimator, **{**settings, **params})
 
 
 def columns(n=60, seed=0):
@@ -312,17 +301,6 @@ def test_tags_are_of_the_member(make):
 
 
 # -- alone, in pipelines and searches --------------------------------------------------
-
-
-@pytest.fixture
-def _seeded():
-    """A net of skorch's draws from the global generators."""
-    state = np.random.get_state()
-    np.random.seed(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-    np.random.set_state(state)
 
 
 @pytest.mark.usefixtures("_seeded")

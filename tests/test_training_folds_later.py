@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from search_tools import UNEQUAL_FOLDS, assert_equals_grid_search, member, stopping
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV
@@ -111,17 +110,6 @@ def test_kept_ensembles_keep_their_folds(way, random_state, cancer, tmp_path):
 
 
 # -- alone -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def _seeded():
-    """A net of skorch's draws from the global generators."""
-    state = np.random.get_state()
-    np.random.seed(0)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-    np.random.set_state(state)
 
 
 @pytest.mark.usefixtures("_seeded")

@@ -17,7 +17,7 @@ from sklearn_jointens._checks import (
 from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._members import build_members, warn_if_identical
-from sklearn_jointens.training import TabularNetClassifier, copied_net, joint_net
+from sklearn_jointens.training import copied_net, joint_net
 from sklearn_jointens.training.groups import Stream, groups_within
 
 
@@ -75,16 +75,12 @@ class Trial:
         check_weighted_classes(ensemble, self.y, self.weight)
         seeded = clone(ensemble).set_params(random_state=seed)
         self.training_seed, self.member_seeds = seeded._seeds()
-        self.prototype = prototype
-        if isinstance(prototype, TabularNetClassifier):
-            columns = ensemble._columns
-            self.prototype = settled(prototype, X[rows], self.weight, columns)
+        self.draws = MemberDraws.of(self.member_seeds)
+        self.prototype = settled(
+            prototype, X, self.weight, ensemble._columns, rows=rows
+        )
         self.member_rows = rows_of_members(
-            ensemble,
-            self.prototype,
-            self.y,
-            self.weight,
-            MemberDraws.of(self.member_seeds),
+            ensemble, self.prototype, self.y, self.weight, self.draws
         )
         # Weights are looked up by row.
         is_repeating = len(np.unique(rows)) < len(rows)
@@ -204,7 +200,7 @@ class Workshop:
         ensemble.set_params(lam=net.lam_, random_state=trial.seed)
         copy_noted(self.ensemble, ensemble)
         ensemble.classes_ = self.labels
-        ensemble._draws = MemberDraws.of(trial.member_seeds)
+        ensemble._draws = trial.draws
         ensemble._keep_net(net)
         ensemble._make_members = functools.partial(self._add_members, trial)
         return ensemble

@@ -218,9 +218,9 @@ class VectorizedModule(nn.Module):
             Its members, one for each member of this module.
         """
         theirs = named_tensors(whole.members)
+        there = indices.to(next(iter(theirs.values())).device)
         with torch.no_grad():
             for name, tensor in named_tensors(self.members).items():
-                there = indices.to(tensor.device)
                 torch.index_select(theirs[name], 0, there, out=tensor.data)
 
     def member(self, index: int) -> nn.Module:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from sklearn_jointens.nn import VectorizedModule
+from sklearn_jointens.nn.networks._arguments import is_number
 from sklearn_jointens.training._batches import (
     Batch,
     BatchSlicer,
@@ -124,8 +125,7 @@ class MemberFolds:
         """
         for name, least in (("n_splits", 2), ("min_samples", 0)):
             value = getattr(self, name)
-            whole = isinstance(value, Integral) and not isinstance(value, bool)
-            if not whole or value < least:
+            if not is_number(value, Integral) or value < least:
                 raise ValueError(
                     f"The {name!r} parameter of MemberFolds must be an int of at least "
                     f"{least}. Got {value!r} instead."

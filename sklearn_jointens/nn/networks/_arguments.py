@@ -54,8 +54,3 @@ def is_number(value: object, kind: type) -> bool:
     A bool is an int to Python, never to a user who mistook one parameter for another.
     """
     return isinstance(value, kind) and not isinstance(value, bool)
-
-
-def is_whole_number(value: object) -> bool:
-    """Whether a value is an int, and no bool."""
-    return is_number(value, Integral)

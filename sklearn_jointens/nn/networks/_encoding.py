@@ -1,5 +1,6 @@
 """Learning from a table how its rows are encoded."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from scipy import sparse
 from torch import Tensor
 
 from sklearn_jointens.nn.layers._encoding import TabularEncoding
-from sklearn_jointens.nn.networks._arguments import is_whole_number
+from sklearn_jointens.nn.networks._arguments import is_number
 
 # Numbers whose quartiles lie closer together are constant to the encoding: one over
 # their distance would not be finite.
@@ -64,7 +65,7 @@ def tabular_encoding(
     >>> tabular_encoding(X, categorical=[False, True], n_bins=2)
     TabularEncoding(numbers=1, bins=2, categories=3, missing=1)
     """
-    if not is_whole_number(n_bins) or n_bins < 0:
+    if not is_number(n_bins, Integral) or n_bins < 0:
         raise ValueError(
             "The 'n_bins' parameter of tabular_encoding must be an int of at least 0. "
             f"Got {n_bins!r} instead."

@@ -48,6 +48,8 @@ class Program:
         )
         for g, group in enumerate(groups):
             self._copy(g, group, to_program=True)
+        # Those of the groups that were validated last, and no others: they are copies.
+        self._validated: list[int] = []
         self._some_members = SomeMembers()
         self._clippings = [
             callback
@@ -113,6 +115,8 @@ class Program:
     ) -> tuple[GroupedTerms, Tensor]:
         """Terms of some of the groups, and of some of their members, in validation."""
         module = self.module
+        if list(chosen) != self._validated:
+            self._validated, self._some_members = list(chosen), SomeMembers()
         if len(chosen) < len(self.groups) or members is not None:
             module = self._some_members.of(module, self._members_of(chosen, members))
         module.eval()
@@ -173,6 +177,6 @@ class Program:
             if isinstance(tensor, nn.Parameter):
                 tensor.grad = None
         self.module.n_members = len(members)
-        self._some_members = SomeMembers()
+        self._validated = []
         self.lam = self.lam[list(groups)]
         self.groups = [self.groups[g] for g in groups]

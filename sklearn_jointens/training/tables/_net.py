@@ -132,12 +132,8 @@ class TabularNetClassifier(MemberNetClassifier):
         )
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> Any:
-        if isinstance(X, np.ndarray) or not is_frame(X):
-            self.columns_ = None
-            X = X if hasattr(X, "dtype") else np.asarray(X)
-        else:
-            self.columns_ = ColumnCodes(X)
-            X = self.columns_.transform(X)
+        self.columns_ = ColumnCodes(X) if is_frame(X) else None
+        X = self._as_array(X)
         with self._settling(X):
             return super().fit(X, y, **fit_params)
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sklearn_jointens.nn.networks._arguments import is_number
+
 # Fewer rows than this are too few for the rules to go on.
 _FEWEST = 50
 
@@ -23,16 +25,16 @@ def check_settings(settings: dict[str, Any]) -> None:
         Parameters of the net, by the names that `tabular_classifier` has for them.
     """
     of_numbers = {
-        "lr": (Real, -1e-300, "a float of at least 0"),
-        "weight_decay": (Real, -1e-300, "a float of at least 0"),
-        "batch_size": (Integral, 0, "an int of at least 1, or -1 for all rows"),
-        "max_epochs": (Integral, 0, "an int of at least 1"),
-        "patience": (Integral, 0, "an int of at least 1"),
+        "lr": (Real, 0, "a float of at least 0"),
+        "weight_decay": (Real, 0, "a float of at least 0"),
+        "batch_size": (Integral, 1, "an int of at least 1, or -1 for all rows"),
+        "max_epochs": (Integral, 1, "an int of at least 1"),
+        "patience": (Integral, 1, "an int of at least 1"),
     }
     for name, value in settings.items():
-        kind, above, rule = of_numbers[name]
-        is_number = isinstance(value, kind) and not isinstance(value, bool)
-        if is_number and (value > above or (name == "batch_size" and value == -1)):
+        kind, least, rule = of_numbers[name]
+        is_all_rows = name == "batch_size" and value == -1
+        if is_number(value, kind) and (value >= least or is_all_rows):
             continue
         raise ValueError(
             f"The {name!r} parameter of tabular_classifier must be {rule}. "

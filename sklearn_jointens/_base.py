@@ -26,7 +26,7 @@ from sklearn_jointens._members import (
 )
 from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
 from sklearn_jointens.losses import family_of
-from sklearn_jointens.nn import split_members
+from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import (
     TabularNetClassifier,
     copied_net,
@@ -141,12 +141,13 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         ):
             # Copies, so that a fit that fails leaves an earlier one as it was.
             members = [copied_net(member) for member in members]
-            for member in members:
-                member.module_.train()  # as the new ones are
             prototype = settled(prototype, X, weight, self._columns, members=members)
             new_seeds = member_seeds[len(members) :]
             members += build_members(prototype, X, labels, new_seeds, reseed)
-            net = self._joint_net(prototype, members, labels, example=X)
+            for member in members:
+                member.module_.train()
+            earlier = None if history is None else self.net_.plain_module
+            net = self._joint_net(prototype, members, labels, X, earlier)
             if not self.bootstrap and history is None:
                 warn_if_identical(members)
             if history is not None:
@@ -183,18 +184,23 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
                 net.partial_fit(X, y, epochs=1)
             except Exception:
                 del self.history_[n_epochs:]
-                self._assemble()
+                self._assemble(like=net.plain_module)
                 raise
             self._keep(net, self.estimators_, X, y, bags)
 
     def _joint_net(
-        self, prototype: Any, members: list[Any], labels: np.ndarray, example: Any
+        self,
+        prototype: Any,
+        members: list[Any],
+        labels: np.ndarray,
+        example: Any,
+        like: VectorizedModule | None = None,
     ) -> Any:
         family = family_of(members[0].criterion_)
         rows = probe(members, example, family, type(self).__name__)
         return joint_net(
             prototype,
-            vectorize(members, rows),
+            vectorize(members, rows, like),
             family,
             float(self.lam),
             labels,
@@ -235,9 +241,10 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
     ) -> None:
         """Hand the weights back to the members, and set the fitted attributes."""
         self._keep_net(net)
-        split_members(net.vectorized_[0], into=plain_modules(members))
-        for member in members:
-            member.module_.eval()
+        for j, member in enumerate(members):
+            module = net.vectorized_[0].hand_back(j, plain_modules([member])[0])
+            # skorch wants modules to be set by `initialize_module` alone.
+            vars(member)["module_"] = module.eval()
         self.estimators_ = members
         self._score_members_after_training(net, X, y, bags)
         of_the_fit = ("weight_", "valid_weight_", "weighted_", "folds_", "scored_")

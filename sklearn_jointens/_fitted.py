@@ -12,12 +12,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens import _persistence
 from sklearn_jointens._checks import as_numpy, check_labels, check_X
-from sklearn_jointens._members import vectorize_as_before
+from sklearn_jointens._members import plain_modules
+from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._scoring import member_accuracies
 from sklearn_jointens.losses import family_of
+from sklearn_jointens.nn import VectorizedModule, vectorize_members
+from sklearn_jointens.nn._loop import vectorize_with_loop
 from sklearn_jointens.training import (
     copied_net,
-    isolated_random_state,
     joint_net,
     unfitted_net,
 )
@@ -153,48 +155,66 @@ class FittedEnsembleMixin:
         """
         return _persistence.load(cls, path, estimator)
 
-    def _assemble(self, prototype_device: Any = None) -> None:
-        """Make `net_` of `estimators_`, as after unpickling or leaving some out."""
+    def _assemble(self, like: VectorizedModule | None) -> None:
+        """Make `net_` of `estimators_`, as after unpickling or leaving some out.
+
+        Parameters
+        ----------
+        like : VectorizedModule or None
+            How members are run; None where that has to be found from them.
+        """
         members = self.estimators_
-        net = members[0]
-        if prototype_device is not None and prototype_device != net.device:
-            for member in members:
-                member.move_to(prototype_device)
+        net, way = members[0], self.vectorization_
+        modules = plain_modules(members)
+        if like is None and way.method == "loop":
+            vectorized = vectorize_with_loop(modules, **way.options)
+        elif like is None:
+            vectorized = vectorize_members(modules, method=way.method)
+        else:
+            vectorized = like.of_members(modules)
+        vectorized.reason, vectorized.max_error = way.reason, way.max_error
         # As it was settled, and without what a member leaves to the ensemble.
         prototype = unfitted_net(net, getattr(net, "prototype_class", type(net)))
         if self.estimator is not None:
             prototype.set_params(compile=self.estimator.compile)
-        with isolated_random_state(0, net.device):
-            self.net_ = joint_net(
-                prototype,
-                vectorize_as_before(members, self.vectorization_),
-                family_of(net.criterion_),
-                float(self.lam),
-                net.labels_,
-                self.precision,
-                verbose=int(self.verbose),
-            )
+        self.net_ = joint_net(
+            prototype,
+            vectorized,
+            family_of(net.criterion_),
+            float(self.lam),
+            net.labels_,
+            self.precision,
+            verbose=int(self.verbose),
+        )
         self.net_.history_ = self.history_
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__().copy()
         if "net_" in state:
             # The members hold the weights; batches of the history are debris.
-            del state["net_"]
+            vectorized = state.pop("net_").plain_module
+            state["estimators_"] = pack(self.estimators_, vectorized)
             state["history_"] = _without_batches(state["history_"])
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if "estimators_" in state:
-            device = self.device
-            if device is None and self.estimator is not None:
-                device = self.estimator.device
-            device = "auto" if device is None else device
-            if str(device).startswith(("auto", "cuda")):
-                has_cuda = torch.cuda.is_available()
-                device = ("cuda" if device == "auto" else device) if has_cuda else "cpu"
-            self._assemble(device)
+        if "estimators_" not in state:
+            return
+        like = None
+        if isinstance(self.estimators_, PackedMembers):
+            self.estimators_, like = unpack(self.estimators_)
+        device = self.device
+        if device is None and self.estimator is not None:
+            device = self.estimator.device
+        device = "auto" if device is None else device
+        if str(device).startswith(("auto", "cuda")):
+            has_cuda = torch.cuda.is_available()
+            device = ("cuda" if device == "auto" else device) if has_cuda else "cpu"
+        for member in self.estimators_:
+            if member.device != device:
+                member.move_to(device)
+        self._assemble(like)
 
     def _labels_of(self, proba: np.ndarray) -> np.ndarray:
         """Labels of rows with these probabilities (n_samples, n_classes)."""
@@ -239,7 +259,7 @@ class FittedEnsembleMixin:
                 f"one of the {len(self.estimators_)} members. Got all of them instead."
             )
         smaller = type(self)(**self.get_params(deep=False))
-        state = self.__getstate__()
+        state = vars(self).copy()
         state["n_estimators"] = len(kept)
         state["history_"] = _of_members(self.history_, kept)
         state["estimators_"] = [copied_net(self.estimators_[j]) for j in kept]
@@ -247,7 +267,7 @@ class FittedEnsembleMixin:
             state.pop(name, None)  # of the whole ensemble
         state["_draws"] = self._draws.only(kept)
         vars(smaller).update(state)
-        smaller._assemble()
+        smaller._assemble(like=self.net_.plain_module)
         smaller.member_scores_ = self.member_scores_[kept]
         return smaller
 

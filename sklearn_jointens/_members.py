@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from sklearn_jointens.losses import Categorical, CategoricalProbabilities, Family
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
-from sklearn_jointens.nn._loop import vectorize_with_loop
+from sklearn_jointens.nn._members import why_not_stackable
 from sklearn_jointens.training import (
     MemberNet,
     derived_net,
@@ -60,8 +60,7 @@ class Vectorization(NamedTuple):
     max_error : float or None
         The largest deviation from a plain loop over members that was found.
     options : dict of str to bool
-        How a loop runs: with images' channels last in memory ("channels_last"), with
-        a copy for each member of what it writes to ("copies_input").
+        How a loop runs: with images' channels last in memory ("channels_last").
     """
 
     method: str
@@ -203,14 +202,12 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
     dataset = member.get_dataset(X[:n_rows])
     iterator = member.get_iterator(dataset)
     rows = to_tensor(unpack_data(next(iter(iterator)))[0], device=member.device)
-    # A module may write to its input; this may be the user's own array.
-    rows, given = rows.clone(), rows.clone()
     module = member.module_
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         with torch.no_grad():
-            output = module(given)
+            output = module(rows.clone())  # which it may write to
             for other in members[1:]:
                 if any(map(is_lazy, other.module_.parameters())):
                     other.module_(rows.clone())  # what gives lazy layers their sizes
@@ -224,8 +221,6 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
     finally:
         for part, was_training in modes:
             part.training = was_training
-    for other in members:
-        other.writes_input_ = given._version > 0
     output = output[0] if isinstance(output, tuple) else output
     if isinstance(output, torch.Tensor):
         wrong = family.check_output(output, len(rows), len(member.classes_))
@@ -287,33 +282,11 @@ def plain_modules(members: Sequence[Any]) -> list[torch.nn.Module]:
     return [getattr(module, "_orig_mod", module) for module in modules]
 
 
-def vectorize_as_before(
-    members: Sequence[Any], vectorization: Vectorization
+def vectorize(
+    members: Sequence[Any],
+    example: torch.Tensor,
+    like: VectorizedModule | None = None,
 ) -> VectorizedModule:
-    """One module of all members' modules, in a way that is known to be right.
-
-    Parameters
-    ----------
-    members : sequence of MemberNet
-    vectorization : Vectorization
-
-    Returns
-    -------
-    VectorizedModule
-    """
-    modules, method = plain_modules(members), vectorization.method
-    if method == "loop":
-        vectorized: VectorizedModule = vectorize_with_loop(
-            modules, **vectorization.options
-        )
-    else:
-        vectorized = vectorize_members(modules, method=method)
-    vectorized.reason = vectorization.reason
-    vectorized.max_error = vectorization.max_error
-    return vectorized
-
-
-def vectorize(members: Sequence[Any], example: torch.Tensor) -> VectorizedModule:
     """One module of all members' modules, by the cheapest way that is exact.
 
     Parameters
@@ -321,6 +294,8 @@ def vectorize(members: Sequence[Any], example: torch.Tensor) -> VectorizedModule
     members : sequence of MemberNet
     example : Tensor of shape (n_samples, ...)
         Rows to check the way on.
+    like : VectorizedModule or None, default=None
+        Of some of the members, whose way is known to be right.
 
     Returns
     -------
@@ -328,6 +303,10 @@ def vectorize(members: Sequence[Any], example: torch.Tensor) -> VectorizedModule
     """
     modules = plain_modules(members)
     mixing = _what_mixes_entries(members[0])
+    if like is not None and (
+        like.method == "loop" or (mixing is None and why_not_stackable(modules) is None)
+    ):
+        return like.of_members(modules)
     if mixing is None:
         return vectorize_members(modules, example=example)
     vectorized = vectorize_members(modules, method="loop", example=example)

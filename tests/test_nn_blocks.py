@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn import vectorize_members
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 N_BLOCKS, N_IN_BLOCK, GROUP = 3, 4, 2
 N_MEMBERS, N_GROUPS = N_BLOCKS * N_IN_BLOCK, N_BLOCKS * N_IN_BLOCK // GROUP

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sklearn_jointens import nn as jointens_nn
 from sklearn_jointens.nn import ConvNet, DenseNetBC, split_members, vectorize_members
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.nn.layers._layout import from_images, to_images
 from sklearn_jointens.nn.structural._tables import (
     CHANNELWISE,

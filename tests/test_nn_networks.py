@@ -13,7 +13,7 @@ from torch import fx, nn
 
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.nn import MLP, ConvNet, DenseNetBC, vectorize_members
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 
 def small_convnet(**parameters):

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn import TabularEncoding, split_members, vectorize_members
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.nn.structural import _tables
 
 METHODS = ("structural", "vmap", "loop")

@@ -14,7 +14,7 @@ from sklearn_jointens.nn import (
     tabular_encoding,
     vectorize_members,
 )
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 METHODS = ["structural", "vmap", "loop"]
 N_MEMBERS, N_CLASSES = 4, 3

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn import MLP, split_members, vectorize_members
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 METHODS = ("structural", "vmap", "loop")
 

@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens._search._workshop import Trial, Workshop
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.training import isolated_random_state
 from sklearn_jointens.training.groups import (
     batches_alike,

@@ -1,6 +1,5 @@
-"""What every vectorized module has in common, and the copying of module trees."""
+"""What every vectorized module has in common."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -8,62 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sklearn_jointens.nn._copying import copy_module, like, named_tensors, stack
+from sklearn_jointens.nn._parts import MemberPart
+
 # Sets the random generators to where a group's stream stands, and keeps where it ends.
 Replay = Callable[[int], AbstractContextManager[Any]]
 
 
 class CannotVectorize(ValueError):
     """One way of vectorizing is refused; the message says why in a few words."""
-
-
-def named_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """All parameters and buffers of a module by name, tied ones under each name."""
-    return {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }
-
-
-def copy_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """Deep copy of a module with every parameter and buffer exchanged.
-
-    Parameters
-    ----------
-    module : Module
-        The module to copy; it is left as it is.
-    tensors : mapping of str to Tensor
-        For each name in ``named_tensors(module)`` the tensor the copy holds instead,
-        of any shape.
-
-    Returns
-    -------
-    copied : Module
-    """
-    # The memo tells deepcopy what each tensor became, so the old values are never
-    # copied and every reference to a tensor, wherever it is kept, follows.
-    memo = {id(old): tensors[name] for name, old in named_tensors(module).items()}
-    # What a hook computes from parameters before each pass, as for pruning, is not
-    # copied by deepcopy, and computed anew anyhow.
-    memo |= {
-        id(value): value.detach().clone()
-        for part in module.modules()
-        for value in vars(part).values()
-        if isinstance(value, Tensor) and not value.is_leaf
-    }
-    return copy.deepcopy(module, memo)
-
-
-def like(original: Tensor, values: Tensor) -> Tensor:
-    """Make `values` a parameter if and as `original` is one, a buffer otherwise."""
-    values = values.detach()
-    if isinstance(original, nn.Parameter):
-        return nn.Parameter(values, requires_grad=original.requires_grad)
-    return values
-
-
-def stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Copy M tensors of one shape into one of shape (M, ...)."""
-    return like(tensors[0], torch.stack([tensor.detach() for tensor in tensors]))
 
 
 class VectorizedModule(nn.Module):
@@ -91,20 +43,68 @@ class VectorizedModule(nn.Module):
         What else says how the members are run; see `LoopModule`.
     n_members : int
         Number of members, M.
+    told : dict of (str, str) to object
+        What a callback has set in all members, by submodule and name.
     members : Module
         Holds the tensors. Where they are stacked, a parameter is named as in one
         member and has a leading axis of length M.
     """
 
     method: str
+    n_members: int = 0
+    reason: str = ""
+    max_error: float | None = None
+    options: dict[str, bool] = {}
+    told: dict[tuple[str, str], Any] = {}
+    n_told: int = 0
 
     def __init__(self, members: nn.Module, n_members: int):
         super().__init__()
         self.members = members
         self.n_members = n_members
         self.reason = self.method
-        self.max_error: float | None = None
-        self.options: dict[str, bool] = {}
+
+    @property
+    def template(self) -> nn.Module:
+        """A member as far as it is not tensors; its tensors have no meaning."""
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_"):
+                raise
+            return getattr(MemberPart(self, ""), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
+        if own or "members" not in vars(self).get("_modules", {}):
+            super().__setattr__(name, value)
+        else:
+            setattr(MemberPart(self, ""), name, value)
+
+    def tell(self, path: str, name: str, value: Any) -> None:
+        """Set an attribute of a submodule in all members.
+
+        Parameters
+        ----------
+        path : str
+            Of the submodule; "" is the member.
+        name : str
+        value : object
+
+        Raises
+        ------
+        AttributeError
+            When members that have it cannot be run as one.
+        """
+        self._tell(path, name, value)
+        self.told = {**self.told, (path, name): value}
+        self.n_told += 1
+
+    def _tell(self, path: str, name: str, value: Any) -> None:
+        setattr(self.template.get_submodule(path), name, value)
 
     def forward(self, x: Tensor) -> Any:
         """Outputs of all members.
@@ -217,11 +217,81 @@ class VectorizedModule(nn.Module):
         indices : Tensor of shape (n_members,), dtype int64
             Its members, one for each member of this module.
         """
+        self._hear(whole)
         theirs = named_tensors(whole.members)
         there = indices.to(next(iter(theirs.values())).device)
         with torch.no_grad():
             for name, tensor in named_tensors(self.members).items():
                 torch.index_select(theirs[name], 0, there, out=tensor.data)
+
+    def _hear(self, whole: "VectorizedModule") -> None:
+        """Be told what another has been told."""
+        if self.n_told != whole.n_told:
+            for (path, name), value in whole.told.items():
+                self.tell(path, name, value)
+            self.n_told = whole.n_told
+
+    def of_members(self, modules: Sequence[nn.Module]) -> "VectorizedModule":
+        """Other members, run in the same way; nothing is looked into anew.
+
+        Parameters
+        ----------
+        modules : sequence of Module
+            Of the architecture of these members, which they are copied from.
+
+        Returns
+        -------
+        vectorized : VectorizedModule
+        """
+        theirs = [named_tensors(module) for module in modules]
+        made = self._with_members(
+            {
+                name: stack([one[name] for one in theirs])
+                for name in named_tensors(self.members)
+            },
+            len(modules),
+        )
+        parts = dict(modules[0].named_modules())
+        for path, part in made.members.named_modules():
+            part.training = parts[path].training
+        made.training = modules[0].training
+        return made
+
+    def emptied(self) -> "VectorizedModule":
+        """The same without its members' numbers, for `of_members`.
+
+        Returns
+        -------
+        vectorized : VectorizedModule
+            Its tensors are on the "meta" device and take no memory.
+        """
+        tensors = {
+            name: like(tensor, torch.empty_like(tensor, device="meta"))
+            for name, tensor in named_tensors(self.members).items()
+        }
+        return self._with_members(tensors, self.n_members)
+
+    def hand_back(self, index: int, module: nn.Module) -> nn.Module:
+        """One member as a plain module, `module` if it can be.
+
+        Parameters
+        ----------
+        index : int
+            Which member.
+        module : Module
+            What this member was made of; it is given its tensors and attributes.
+
+        Returns
+        -------
+        module : Module
+        """
+        theirs = self.member_tensors(index)
+        with torch.no_grad():
+            for name, tensor in named_tensors(module).items():
+                tensor.copy_(theirs[name])
+        for (path, name), value in self.told.items():
+            setattr(module.get_submodule(path), name, value)
+        return module
 
     def member(self, index: int) -> nn.Module:
         """One member as a plain module of its own class, with copied weights.
@@ -259,12 +329,19 @@ class VectorizedModule(nn.Module):
         # Indexing with a tensor copies, also where all members are taken.
         tensors = {
             name: like(tensor, tensor.detach()[torch.tensor(indices)])
-            for name, tensor in named_tensors(self).items()
+            for name, tensor in named_tensors(self.members).items()
         }
-        selected = copy_module(self, tensors)
-        assert isinstance(selected, VectorizedModule)
-        selected.n_members = len(indices)
-        return selected
+        return self._with_members(tensors, len(indices))
+
+    def _with_members(
+        self, tensors: Mapping[str, Tensor], n_members: int
+    ) -> "VectorizedModule":
+        """A copy with other tensors in `members`."""
+        named = {f"members.{name}": tensor for name, tensor in tensors.items()}
+        made = copy_module(self, named)
+        assert isinstance(made, VectorizedModule)
+        made.n_members = n_members
+        return made
 
     def _check_indices(self, indices: Sequence[int]) -> list[int]:
         checked = [int(index) for index in indices]

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
+from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.nn._cost import few_rows, multiplications_per_row
 from sklearn_jointens.nn._loop import LoopModule, stack_outputs, vectorize_with_loop
+from sklearn_jointens.nn._members import plain_settings
 from sklearn_jointens.nn._random_state import host_random_state
 
 # Multiplications for one row beyond which so many rows and members would take seconds.
@@ -62,10 +64,7 @@ def check_vectorized(
     else:
         indices = sorted({0, len(modules) // 2, last})
     selected = vectorized.select(indices)
-    # Members that write to their input must not meet in it.
-    plain = vectorize_with_loop(
-        [modules[index] for index in indices], copies_input=True
-    )
+    plain = vectorize_with_loop([modules[index] for index in indices])
     devices = [x.device] if x.is_cuda else []
     # Outside of a caller's no_grad, and with the caller's random state kept.
     with torch.random.fork_rng(devices), torch.enable_grad():
@@ -78,6 +77,8 @@ def check_vectorized(
                 _results_if_it_runs(selected, x)
             else:
                 errors.append(_compare(selected, plain, x, training))
+        if any(map(_is_random_layer, selected.modules())):
+            _results_if_it_runs(selected.train(), x)
     return max(errors, default=None)
 
 
@@ -87,7 +88,7 @@ def _in_double_precision(
     double_x = x.double() if x.is_floating_point() else x
     try:
         double = copy.deepcopy(plain).double()
-        double.member(0).eval()(double_x)
+        double.member(0).eval()(double_x.clone())
     except Exception:
         # A member that asks for its own precision, or a device without doubles.
         return selected, plain, x
@@ -97,19 +98,28 @@ def _in_double_precision(
 def _set_mode(module: nn.Module, training: bool) -> None:
     module.train(training)
     for layer in module.modules():
-        if isinstance(layer, _RANDOM_LAYERS):
+        if _is_random_layer(layer):
             layer.eval()
+
+
+def _is_random_layer(layer: nn.Module) -> bool:
+    return isinstance(layer, _RANDOM_LAYERS)
 
 
 def _is_random(plain: LoopModule, x: Tensor) -> bool:
     """Whether a member draws random numbers outside of the layers that are off."""
     _, *before = host_random_state()
+    settings = plain_settings(plain.members[0])
     outputs = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         member = plain.member(0)
         with torch.no_grad():
-            outputs.append([part for _, part in _parts(member(x))])
+            outputs.append([part for _, part in _parts(member(x.clone()))])
+        if plain_settings(member) != settings:
+            raise CannotVectorize(
+                "its forward changes the module otherwise than in its tensors"
+            )
     _, *after = host_random_state()
     if after != before:
         raise CannotVectorize("its forward draws random numbers for each member apart")
@@ -149,7 +159,7 @@ def _results(module: VectorizedModule, x: Tensor) -> dict[str, Tensor]:
     """Outputs, and buffers and in training gradients after them, members first."""
     module = copy.deepcopy(module)
     with torch.set_grad_enabled(module.training):
-        results = dict(_parts(module(x)))
+        results = dict(_parts(module(x.clone())))
     generator = torch.Generator().manual_seed(0)
     total: Any = 0.0
     for output in results.values():

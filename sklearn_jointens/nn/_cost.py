@@ -13,8 +13,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import named_tensors
-from sklearn_jointens.nn._loop import IMAGE_CONVOLUTIONS, copy_of
+from sklearn_jointens.nn._copying import copy_of, named_tensors
+from sklearn_jointens.nn._loop import IMAGE_CONVOLUTIONS
 
 # A prime, so that it is less likely to be the size of another axis by chance.
 _N_ROWS = 7

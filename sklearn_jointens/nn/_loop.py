@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import VectorizedModule, copy_module, like, named_tensors
+from sklearn_jointens.nn._base import VectorizedModule
+from sklearn_jointens.nn._copying import copy_of, named_tensors
 
 IMAGE_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -21,23 +22,16 @@ class LoopModule(VectorizedModule):
     channels_last : bool, default=False
         Whether images, and the weights of convolutions of them, lie in memory with
         the channels last.
-    copies_input : bool, default=False
-        Whether each member is given a copy of what it may write to.
     """
 
     method = "loop"
 
     members: nn.ModuleList
 
-    def __init__(
-        self,
-        members: nn.ModuleList,
-        channels_last: bool = False,
-        copies_input: bool = False,
-    ):
+    def __init__(self, members: nn.ModuleList, channels_last: bool = False):
         super().__init__(members, len(members))
-        self.options = {"channels_last": channels_last, "copies_input": copies_input}
-        self.training = members[0].training
+        self.options = {"channels_last": channels_last}
+        self.training = all(member.training for member in members)
         members.training = self.training
         if channels_last:
             _set_memory_format(members, torch.channels_last)
@@ -45,16 +39,23 @@ class LoopModule(VectorizedModule):
     def forward(self, x: Tensor) -> Any:
         if self.options["channels_last"] and x.dim() == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        copies = self.options["copies_input"]
-        return stack_outputs(
-            [member(x.clone() if copies else x) for member in self.members]
-        )
+        # A member may write to what it is given.
+        return stack_outputs([member(x.clone()) for member in self.members])
+
+    @property
+    def template(self) -> nn.Module:
+        return self.members[0]
+
+    def _tell(self, path: str, name: str, value: Any) -> None:
+        for member in self.members:
+            setattr(member.get_submodule(path), name, value)
 
     def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for member in self.members:
             yield from member.named_parameters()
 
     def take_over(self, whole: VectorizedModule, indices: Tensor) -> None:
+        self._hear(whole)
         with torch.no_grad():
             for member, index in zip(self.members, indices.tolist(), strict=True):
                 theirs = whole.member_tensors(index)
@@ -71,11 +72,22 @@ class LoopModule(VectorizedModule):
         tensors = named_tensors(self.members[index])
         return {name: tensor.detach() for name, tensor in tensors.items()}
 
+    def hand_back(self, index: int, module: nn.Module) -> nn.Module:
+        # With all that its forward passes have left in it.
+        return self.member(index)
+
+    def of_members(self, modules: Sequence[nn.Module]) -> "LoopModule":
+        made = vectorize_with_loop(modules, **self.options)
+        made.reason, made.max_error = self.reason, self.max_error
+        made.told, made.n_told = self.told, self.n_told
+        return made
+
+    def emptied(self) -> "LoopModule":
+        return self.of_members([])
+
     def _select(self, indices: list[int]) -> "LoopModule":
-        members = nn.ModuleList(self.member(index) for index in indices)
-        selected = LoopModule(members, **self.options)
+        selected = self.of_members([self.member(index) for index in indices])
         selected.training = self.training
-        selected.reason, selected.max_error = self.reason, self.max_error
         return selected
 
 
@@ -96,40 +108,11 @@ def vectorize_with_loop(modules: Sequence[nn.Module], **options: bool) -> LoopMo
     return LoopModule(nn.ModuleList(map(copy_of, modules)), **options)
 
 
-def writes_to_input(member: nn.Module, rows: Tensor) -> bool:
-    """Whether a forward pass changes what it is given.
-
-    Parameters
-    ----------
-    member : Module
-        Left as it is.
-    rows : Tensor of shape (B, ...)
-        Left as they are; B of at least 2.
-    """
-    # Not by their values, which a change may leave as they were.
-    given = rows.detach().clone()
-    devices = [given.device] if given.is_cuda else []
-    with torch.random.fork_rng(devices), torch.no_grad():
-        copy_of(member).train()(given)
-    return given._version > 0
-
-
 def _set_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
     for part in module.modules():
         if isinstance(part, IMAGE_CONVOLUTIONS):
             weight = part.weight
             weight.data = weight.data.contiguous(memory_format=memory_format)
-
-
-def copy_of(module: nn.Module) -> nn.Module:
-    """Copy a module with its weights, its ties among them, and without gradients."""
-    copies: dict[int, Tensor] = {}
-    tensors = {}
-    for name, tensor in named_tensors(module).items():
-        if id(tensor) not in copies:
-            copies[id(tensor)] = like(tensor, tensor.detach().clone())
-        tensors[name] = copies[id(tensor)]
-    return copy_module(module, tensors)
 
 
 def stack_outputs(outputs: Sequence[Any]) -> Any:

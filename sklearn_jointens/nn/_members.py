@@ -1,15 +1,17 @@
 """Whether M modules are alike enough to be vectorized."""
 
 import functools
+from collections import deque
 from collections.abc import Sequence
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 
 def check_members(modules: Sequence[nn.Module]) -> None:
@@ -64,6 +66,11 @@ def why_not_stackable(modules: Sequence[nn.Module]) -> str | None:
         if id(tensor) in names:
             return f"'{name}' is tied to '{names[id(tensor)]}'"
         names[id(tensor)] = name
+        if tensor._backward_hooks or tensor._post_accumulate_grad_hooks:
+            return f"'{name}' has hooks"
+    for path, part in modules[0].named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            return f"'{path}' is a scripted module"
     expected = plain_settings(modules[0])
     for module in modules[1:]:
         found = plain_settings(module)
@@ -82,6 +89,8 @@ _PLAIN = {
     *(bool, int, float, str, type(None)),
     *(type, torch.dtype, BuiltinFunctionType),
 }
+# Where a module keeps its tensors, submodules and hooks.
+_OF_TORCH = vars(nn.Module()).keys() - {"training"}
 
 
 def _architecture(module: nn.Module) -> dict[str, str]:
@@ -111,7 +120,7 @@ def plain_settings(module: nn.Module) -> dict[str, Any]:
         f"{path}.{name}".removeprefix("."): plain
         for path, part in module.named_modules()
         for name, value in vars(part).items()
-        if (plain := _plain(value)) is not _MISSING
+        if name not in _OF_TORCH and (plain := _plain(value)) is not _MISSING
     }
     for name, parameter in module.named_parameters():
         settings[f"{name}.requires_grad"] = parameter.requires_grad
@@ -122,8 +131,14 @@ def _plain(value: Any) -> Any:
     """A value that can be compared with that of another member, or `_MISSING`."""
     if type(value) in _PLAIN:
         return value
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list | deque):
         return tuple(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return frozenset(map(_plain, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         return value.__code__, _plain(value.__defaults__), _plain(cells)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule, named_tensors
+from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule
 from sklearn_jointens.nn._check import check_vectorized
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.nn._cost import (
-    few_rows,
     prefers_channels_last,
     why_structural_is_slower,
     why_vmap_is_slower,
 )
-from sklearn_jointens.nn._loop import vectorize_with_loop, writes_to_input
+from sklearn_jointens.nn._loop import vectorize_with_loop
 from sklearn_jointens.nn._members import check_members, why_not_stackable
 from sklearn_jointens.nn._vmap import vectorize_with_vmap
 from sklearn_jointens.nn.structural._convert import vectorize_structurally
@@ -206,9 +206,6 @@ def _stack(
     vectorized = _STACKING[method](modules)
     if example is None:
         return vectorized
-    # A structural form does not; the conversion refuses it.
-    if method == "vmap" and writes_to_input(modules[0], few_rows(example, modules[0])):
-        raise CannotVectorize("its forward writes to its input")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         vectorized.max_error = check_vectorized(vectorized, modules, example)
@@ -225,23 +222,23 @@ def _loop(
     may_reorder: bool = True,
 ) -> VectorizedModule:
     """Run one after the other, images in the faster memory if members can take it."""
-    options = {}
-    if example is not None:
-        rows = few_rows(example, modules[0])
-        options["copies_input"] = writes_to_input(modules[0], rows)
-        if may_reorder and prefers_channels_last(modules[0], example):
-            vectorized = vectorize_with_loop(modules, channels_last=True, **options)
-            try:
-                # Memory is all that differs: one member says what all would.
-                vectorized.max_error = check_vectorized(
-                    vectorized.select([0]), modules[:1], example[:2]
-                )
-            except CannotVectorize as error:
-                why = f"{why}; channels_last refused: {error}"
-            else:
-                vectorized.reason = f"loop in channels_last: {why}"
-                return vectorized
-    vectorized = vectorize_with_loop(modules, **options)
+    if (
+        example is not None
+        and may_reorder
+        and prefers_channels_last(modules[0], example)
+    ):
+        vectorized = vectorize_with_loop(modules, channels_last=True)
+        try:
+            # Memory is all that differs: one member says what all would.
+            vectorized.max_error = check_vectorized(
+                vectorized.select([0]), modules[:1], example[:2]
+            )
+        except CannotVectorize as error:
+            why = f"{why}; channels_last refused: {error}"
+        else:
+            vectorized.reason = f"loop in channels_last: {why}"
+            return vectorized
+    vectorized = vectorize_with_loop(modules)
     vectorized.reason = f"loop: {why}"
     return vectorized
 

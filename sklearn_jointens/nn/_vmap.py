@@ -6,13 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import (
-    VectorizedModule,
-    copy_module,
-    like,
-    named_tensors,
-    stack,
-)
+from sklearn_jointens.nn._base import VectorizedModule
+from sklearn_jointens.nn._copying import copy_module, like, named_tensors, stack
 
 
 class VmapModule(VectorizedModule):
@@ -37,7 +32,12 @@ class VmapModule(VectorizedModule):
         run = torch.func.vmap(
             self._run_member, in_dims=(0, None), randomness="different"
         )
-        return run(named_tensors(self.members), x)
+        # A member may write to what it is given.
+        return run(named_tensors(self.members), x.clone())
+
+    @property
+    def template(self) -> nn.Module:
+        return self.members
 
     def member(self, index: int) -> nn.Module:
         tensors = {

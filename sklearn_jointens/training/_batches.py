@@ -134,7 +134,8 @@ def row_chunks(
     for start in range(0, X.shape[0], size):
         rows = X[start : start + size]
         rows = rows.toarray() if sparse.issparse(rows) else rows
-        yield as_tensor(rows).to(device=device, dtype=dtype)
+        # A copy: a module may write to its input.
+        yield as_tensor(rows).to(device=device, dtype=dtype, copy=True)
 
 
 class ArrayDataset(Dataset):
@@ -179,7 +180,7 @@ class ArrayDataset(Dataset):
             key = index if isinstance(index, slice) else index.numpy()
             return as_tensor(self.X[key].toarray())
         if isinstance(index, slice):
-            return self.X[index]
+            return self.X[index].clone()  # a module may write to its input
         if self.index_device == self.device:
             return self.X.index_select(0, index)
         # Straight into the memory that is copied from.

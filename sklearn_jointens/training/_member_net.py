@@ -20,6 +20,7 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from sklearn_jointens.nn._copying import copy_of
 from sklearn_jointens.training._batches import (
     SLICEABLE_OPTIONS,
     ArrayDataset,
@@ -48,9 +49,6 @@ def resolve_device(device: Any) -> Any:
 
 class MemberNet(_SkorchNet):
     """What a member net adds to the prototype's own skorch class."""
-
-    # Whether the module writes to its input, which may be the user's own array.
-    writes_input_ = False
 
     # Makes numbers of frames, where there is more to do than to take the numbers.
     columns_: Any = None
@@ -130,11 +128,6 @@ class MemberNet(_SkorchNet):
         if self.labels_ is None:
             return super().classes_
         return np.arange(len(self.labels_)) if self.is_training_ else self.labels_
-
-    def infer(self, x: Any, **fit_params: Any) -> Any:
-        if self.writes_input_ and isinstance(x, Tensor):
-            x = x.clone()
-        return super().infer(x, **fit_params)
 
     # -- data ------------------------------------------------------------------------
 
@@ -353,8 +346,7 @@ def derived_net(prototype: Any, mixin: Any = MemberNet) -> Any:
 def copied_net(net: Any) -> Any:
     """A copy of a fitted member, with weights of its own on the same device.
 
-    Callbacks are shared: they matter to a member only when it is trained alone, and
-    some cannot be copied.
+    The rest is shared, as among the members of an ensemble.
 
     Parameters
     ----------
@@ -364,5 +356,9 @@ def copied_net(net: Any) -> Any:
     -------
     MemberNet
     """
-    shared = {id(part): part for part in (net.callbacks, net.callbacks_)}
-    return copy.deepcopy(net, shared).move_to(net.device)
+    copied = _new_plain(type(net))
+    own = {"module_": copy_of(net.module_), "history_": copy.copy(net.history_)}
+    vars(copied).update({**vars(net), **own})
+    for name in net.transient_names:
+        vars(copied).pop(name, None)
+    return copied

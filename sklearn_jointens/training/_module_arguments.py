@@ -11,7 +11,7 @@ from sklearn_jointens.nn import (
     VectorizedEmbedding,
     VectorizedTabularEncoding,
 )
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 # Constructor arguments of a module that are filled in from the data.
 INPUT_SIZE_NAMES = (

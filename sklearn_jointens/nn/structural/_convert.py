@@ -5,23 +5,17 @@ tensors (M, f1, ..., fk, B) of all members (see ``_rewrite.py``).
 """
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
-from sklearn_jointens.nn._base import (
-    CannotVectorize,
-    Replay,
-    VectorizedModule,
-    copy_module,
-    like,
-    named_tensors,
-    stack,
-)
+from sklearn_jointens.nn._base import CannotVectorize, Replay, VectorizedModule
+from sklearn_jointens.nn._copying import copy_module, like, named_tensors, stack
 from sklearn_jointens.nn._members import plain_settings
-from sklearn_jointens.nn._random_state import host_random_state
+from sklearn_jointens.nn._random_state import draws_on_host
 from sklearn_jointens.nn.layers._basic import VectorizedLayer
 from sklearn_jointens.nn.structural._blocks import BlockRun
 from sklearn_jointens.nn.structural._program import Program
@@ -60,6 +54,27 @@ class StructuralModule(VectorizedModule):
 
     def forward(self, x: Tensor) -> Any:
         return self._programs[self.training].run(x, self.n_members)
+
+    @property
+    def template(self) -> nn.Module:
+        return self._template.module
+
+    def _tell(self, path: str, name: str, value: Any) -> None:
+        told = copy.deepcopy(self._template.module)
+        setattr(told.get_submodule(path), name, value)
+        part = self.members.get_submodule(path)
+        if isinstance(part, VectorizedLayer) and name not in vars(part):
+            raise AttributeError(
+                f"{name!r} of {type(part).__name__} ({path!r}) cannot be set."
+            )
+        try:
+            self._programs = _programs_of(told, self.members)
+        except CannotVectorize as error:
+            raise AttributeError(
+                f"{name!r} of the members cannot be set to {value!r}: {error}."
+            ) from error
+        self._template = _Template(told)
+        setattr(part, name, value)
 
     def forward_blocks(
         self,
@@ -149,15 +164,21 @@ def vectorize_structurally(modules: Sequence[nn.Module]) -> StructuralModule:
         If a layer or an operation has no vectorized form, with its name.
     """
     members = _vectorize_tree(modules, path="")
+    programs = _programs_of(modules[0], members)
+    return StructuralModule(members, len(modules), programs, modules[0])
+
+
+def _programs_of(member: nn.Module, members: nn.Module) -> dict[bool, Program]:
+    """What to run in training mode and in evaluation mode."""
     # A trace keeps the branches that `self.training` took: one trace for each mode.
     # One of them under autocast: a block that switches it off differs only there.
-    with torch.autocast(_device_type(modules[0]), torch.bfloat16):
-        training = _trace(copy.deepcopy(modules[0]).train())
-    evaluation = _trace(copy.deepcopy(modules[0]).eval())
-    programs = dict.fromkeys((True, False), rewrite(training, modules[0], members))
+    with torch.autocast(_device_type(members), torch.bfloat16):
+        training = _trace(copy.deepcopy(member).train())
+    evaluation = _trace(copy.deepcopy(member).eval())
+    programs = dict.fromkeys((True, False), rewrite(training, member, members))
     if training.python_code("self").src != evaluation.python_code("self").src:
-        programs[False] = rewrite(evaluation, modules[0], members)
-    return StructuralModule(members, len(modules), programs, modules[0])
+        programs[False] = rewrite(evaluation, member, members)
+    return programs
 
 
 class _Template:
@@ -178,30 +199,57 @@ class _Template:
         return self
 
 
-class _Root(nn.Module):
-    """Holds the member, so that one that is itself a torch layer stays whole."""
-
-    def __init__(self, member: nn.Module):
-        super().__init__()
-        self.member = member
-
-    def forward(self, x: Any) -> Any:
-        return self.member(x)
-
-
 class _Tracer(fx.Tracer):
+    """Traces one module, and is seen by that module alone.
+
+    torch's own `trace` exchanges `nn.Module.__call__` for the whole process while it
+    runs, so that modules in other threads fail. Here each layer of the module has its
+    own `forward` exchanged, in the module that is given, which is a copy.
+    """
+
     def __init__(self) -> None:
         super().__init__()
         self._modes = _modes()
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_layer(m)
+    def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
+        # As a child, a member that is itself a torch layer stays whole.
+        self.root = nn.ModuleDict({"member": root})
+        self.tensor_attrs = {}
+        self.graph = fx.Graph(tracer_cls=type(self))
+        parts = dict(self.root.named_modules())
+        layers = {path: part for path, part in parts.items() if is_layer(part)}
+        for path, part in parts.items():
+            for kind in ("_parameters", "_buffers"):
+                setattr(part, kind, _Tensors(getattr(part, kind), self, path))
+        for path, layer in layers.items():
+            vars(layer)["forward"] = functools.partial(self._call_layer, path)
+        output = root(self.create_proxy("placeholder", "x", (), {}))
+        for layer in layers.values():
+            del vars(layer)["forward"]
+        self.create_node("output", "output", (self.create_arg(output),), {})
+        return self.graph
+
+    def _call_layer(self, path: str, *args: Any, **kwargs: Any) -> fx.Proxy:
+        return self.create_proxy("call_module", path, args, kwargs)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         if _modes() != self._modes:
             # A trace forgets the block that a call was made in.
             raise CannotVectorize("its forward switches gradients or autocast")
         return super().create_node(*args, **kwargs)
+
+
+class _Tensors(dict):
+    """A module's parameters or buffers, which a forward gets to see as proxies only."""
+
+    def __init__(self, tensors: dict[str, Tensor], tracer: _Tracer, path: str):
+        super().__init__(tensors)
+        self._tracer, self._path = tracer, path
+
+    def __getitem__(self, name: str) -> Any:
+        if super().__getitem__(name) is None:
+            return None
+        return self._tracer.create_proxy("get_attr", f"{self._path}.{name}", (), {})
 
 
 def _modes() -> tuple[Any, ...]:
@@ -218,9 +266,9 @@ def _device_type(member: nn.Module) -> str:
 
 
 def _trace(member: nn.Module) -> fx.Graph:
-    before = host_random_state(), plain_settings(member)
+    settings = plain_settings(member)
     try:
-        graph = _Tracer().trace(_Root(member))
+        draws, graph = draws_on_host(lambda: _Tracer().trace(member))
     except CannotVectorize:
         raise
     except Exception as error:
@@ -229,7 +277,7 @@ def _trace(member: nn.Module) -> fx.Graph:
         raise CannotVectorize(
             f"its forward cannot be traced ({type(error).__name__}: {message})"
         ) from error
-    if (host_random_state(), plain_settings(member)) != before:
+    if draws or plain_settings(member) != settings:
         # What a forward pass draws or counts in Python, a trace keeps as a constant.
         raise CannotVectorize(
             "its forward draws random numbers on the host, or changes the module "

@@ -150,13 +150,14 @@ class _Rewriter:
             return self._add_vectorized(layer, value, what)
         if getattr(original, "return_indices", False):
             raise CannotVectorize(f"no vectorized form of {what} with return_indices")
+        if getattr(original, "inplace", False) and not self._is_hidden(value):
+            raise CannotVectorize(f"{what} acts on the shared input")
         call = self._call_hidden
         if type(original) in _tables.RANDOM_LAYERS:
             value, call = self._lift(value), self._call_random
         if not self._is_hidden(value):
             kind = type(original).__name__
-            random = "Dropout" in kind or "Fractional" in kind
-            if random or getattr(original, "inplace", False):
+            if "Dropout" in kind or "Fractional" in kind:
                 raise CannotVectorize(f"{what} acts on the shared input")
             return self._builder.call(layer, value)
         if getattr(original, "inplace", False):

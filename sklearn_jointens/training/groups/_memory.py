@@ -6,7 +6,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.training._batches import ArrayDataset, chunk_size
 
 # The share of free memory that may be taken without being asked.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_jointens.losses import GroupedTerms, grouped_terms
-from sklearn_jointens.nn._base import named_tensors
+from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.training._callbacks import MemberNormClipping
 from sklearn_jointens.training._folds import SomeMembers
 from sklearn_jointens.training._joint_net import joint_net

@@ -1,0 +1,1 @@
+"""What the package promises, tried at length: `python -m examples.stress.threads`."""

@@ -138,7 +138,7 @@ def test_what_cannot_be_set_in_all_members_is_refused_by_name():
         vectorized.linear.in_features = 3
     before = vectorized(torch.ones(1, 4))
     with pytest.raises(AttributeError, match="'gate' of the members cannot be set to"):
-        vectorized.gate = "closed"
+        vectorized.gate = object()
     assert vectorized.gate == 1.0
     assert torch.equal(vectorized(torch.ones(1, 4)), before)
 
@@ -292,7 +292,8 @@ class WritesInEvaluation(nn.Module):
         self.linear = nn.Linear(4, 3)
 
     def forward(self, x):
-        if not self.training:
+        # Members that look at their weights run in a loop.
+        if not self.training and self.linear.bias.sum() < 100:
             x -= 100.0
         return self.linear(x)
 

@@ -7,6 +7,8 @@ import threading
 import numpy as np
 import pytest
 import torch
+from joblib import parallel_config
+from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 from torch import nn
 
@@ -157,6 +159,19 @@ def test_unpickling_does_not_wait_for_a_fit(fitted):
     )
     JointEnsembleClassifier(net, n_estimators=2, random_state=0).fit(X, y)
     np.testing.assert_array_equal(done[0].predict_proba(X), clf.predict_proba(X))
+
+
+def test_a_grid_search_in_threads_is_a_grid_search(iris):
+    """Fits failed now and then, or came out otherwise, beside one another."""
+    X, y = iris
+    member = mlp_classifier(hidden_layer_sizes=(4,), max_epochs=2)
+    clf = JointEnsembleClassifier(member, n_estimators=2, random_state=0)
+    search = GridSearchCV(clf, {"lam": [0, 0.5, 1]}, cv=3, error_score="raise")
+    alone = search.fit(X, y).cv_results_
+    with parallel_config("threading", n_jobs=4):
+        beside = search.fit(X, y).cv_results_
+    for name in ("split0_test_score", "split1_test_score", "split2_test_score"):
+        np.testing.assert_array_equal(beside[name], alone[name])
 
 
 def test_threads_do_not_disturb_one_another(tmp_path):

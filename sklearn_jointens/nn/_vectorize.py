@@ -206,6 +206,9 @@ def _stack(
     vectorized = _STACKING[method](modules)
     if example is None:
         return vectorized
+    if method != "vmap":
+        vectorized.max_error = check_vectorized(vectorized, modules, example)
+        return vectorized
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         vectorized.max_error = check_vectorized(vectorized, modules, example)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from skorch.callbacks import EarlyStopping
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -18,6 +17,7 @@ from sklearn_jointens.losses import GroupedTerms, JointTerms
 from sklearn_jointens.training._batches import Batch
 from sklearn_jointens.training._callbacks import DELAY_SECONDS
 from sklearn_jointens.training._heap import steady_heap
+from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._joint_net import DivergenceError
 from sklearn_jointens.training.groups._batchable import is_scheduled
 from sklearn_jointens.training.groups._batches import Collator
@@ -252,9 +252,9 @@ class _GroupLoop:
         try:
             with group.calling():
                 net.notify("on_epoch_end", **group.stream.datasets)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             # How skorch stops a training early.
-            if not any(map(_is_out_of_patience, net.callbacks_)):
+            if is_interrupt(error):
                 raise
             return True
         return len(net.history) >= net.epochs_
@@ -294,11 +294,6 @@ class _GroupLoop:
         )
         del self._figures[:first]
         self._start = {stream: self._start[stream] - first for stream in self.streams}
-
-
-def _is_out_of_patience(named: tuple[str, Any]) -> bool:
-    _, callback = named
-    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 
 def _as_row(terms: GroupedTerms, correct: Tensor, sizes: Sequence[int]) -> Tensor:

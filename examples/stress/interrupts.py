@@ -44,7 +44,7 @@ class Tally:
     changed : int
         Those of `raised` after which the search was not what it had been.
     late : int
-        Those that came after the end.
+        Those that came after the end, and do not count.
     """
 
     way: str
@@ -96,13 +96,17 @@ def interrupt_often(
 ) -> Tally:
     """Interrupt fits of a search at n random moments."""
     tally = Tally(way)
-    first, second = (_seconds_of_fit(search, X, y) for _ in range(2))
-    # After an interrupt, processes are started anew.
-    longest = second if search.n_jobs is None else first
-    for _ in range(n):
+    search.fit(X, y)
+    seconds = _seconds_of_fit(search, X, y)
+    while tally.raised + tally.lost < n:
+        if search.n_jobs and tally.raised % 2:
+            # Its processes ended with an interrupt: now they are there.
+            search.fit(X, y)
         before = vars(search).copy()
-        outcome = _interrupt(search, X, y, random.uniform(0, longest))
+        outcome = _interrupt(search, X, y, random.uniform(0, seconds))
         setattr(tally, outcome, getattr(tally, outcome) + 1)
+        if outcome == "late":
+            seconds = _seconds_of_fit(search, X, y)
         after = vars(search)
         if outcome == "raised" and not (
             after.keys() == before.keys()
@@ -128,13 +132,13 @@ def _interrupt(search: Any, X: Any, y: Any, seconds: float) -> str:
         signal.pthread_kill(main, signal.SIGINT)
 
     timer = threading.Timer(seconds, send)
-    timer.start()
     try:
+        timer.start()
         search.fit(X, y)
         timer.cancel()
         timer.join()
     except KeyboardInterrupt as error:
-        # One that comes after the fit is raised here, or where the timer is joined.
+        # One that does not come in the fit is raised here, or in the timer's methods.
         inner = error.__traceback__.tb_next
         is_of_fit = inner is not None and inner.tb_frame.f_code.co_name == "fit"
         return "raised" if is_of_fit else "late"

@@ -7,6 +7,8 @@ epoch when its batches are used up, so that no step is taken for a part of them 
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -77,16 +79,13 @@ def search_bar(total: int, unit: str, verbose: bool) -> Any:
 
     Returns
     -------
-    tqdm
+    context manager
+        Which gives something that has an ``update``.
     """
-    return tqdm(
-        desc="search",
-        total=total,
-        unit=unit,
-        leave=False,
-        delay=DELAY_SECONDS,
-        disable=not verbose,
-    )
+    if not verbose:
+        # No bar that is disabled: it has a destructor, and Ctrl-C in one is lost.
+        return nullcontext(SimpleNamespace(update=lambda n=1: None))
+    return tqdm(desc="search", total=total, unit=unit, leave=False, delay=DELAY_SECONDS)
 
 
 class _GroupLoop:

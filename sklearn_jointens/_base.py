@@ -30,6 +30,7 @@ from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import (
     TabularNetClassifier,
     copied_net,
+    interrupt,
     isolated_random_state,
     joint_net,
     unfitted_net,
@@ -157,8 +158,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             )
             bags = self._set_weights(net, y, weight, draws)
             reseed(_later(training_seed, net))
-            net.partial_fit(X, y, epochs=epochs)
-            self._keep(net, members, X, y, bags)
+            with _unless_cut_short(net):
+                net.partial_fit(X, y, epochs=epochs)
+                self._keep(net, members, X, y, bags)
 
     def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
         """One more epoch of the net as it stands, its optimizer's state included."""
@@ -181,8 +183,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             draws = MemberDraws.of(member_seeds, self._draws)
             bags = self._set_weights(net, y, weight, draws)
             try:
-                net.partial_fit(X, y, epochs=1)
-            except Exception:
+                with _unless_cut_short(net):
+                    net.partial_fit(X, y, epochs=1)
+            except BaseException:
                 del self.history_[n_epochs:]
                 self._assemble(like=net.plain_module)
                 raise
@@ -274,12 +277,23 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
 @contextmanager
 def all_or_nothing(estimator: Any) -> Iterator[None]:
     """Put all attributes back when a fit fails: bad input loses nothing."""
-    before = dict(vars(estimator))
+    before = vars(estimator).copy()
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
+        # In one step, which Ctrl-C cannot cut in two.
+        estimator.__dict__ = before
+        raise
+
+
+@contextmanager
+def _unless_cut_short(net: Any) -> Iterator[None]:
+    """Raise Ctrl-C instead of what fails because it has cut the training short."""
+    try:
+        yield
+    except Exception:
+        if net.has_ended_ is False:
+            interrupt()
         raise
 
 

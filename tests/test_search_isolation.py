@@ -1,4 +1,4 @@
-"""A search leaves the world as it was, also when it is interrupted."""
+"""A search leaves the world as it was."""
 
 import copy
 import pickle
@@ -10,11 +10,10 @@ import torch
 from search_tools import member, search
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GroupKFold
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
 
 from sklearn_jointens.training import JointNet
-from sklearn_jointens.training.groups._program import Program
 
 
 @pytest.fixture
@@ -124,91 +123,3 @@ def test_read_only_rows_can_be_searched(data):
     fitted = search().fit(X, y)
 
     np.testing.assert_array_equal(fitted.predict_proba(X), plain.predict_proba(X))
-
-
-# -- Ctrl-C ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("step", [1, 4, 11])
-@pytest.mark.parametrize("fitted_before", [False, True])
-def test_ctrl_c_ends_the_search_and_leaves_it_as_it_was(
-    step, fitted_before, data, monkeypatch
-):
-    """Also with early stopping, which skorch does by the same exception."""
-    net = member(
-        max_epochs=6,
-        train_split=ValidSplit(3),
-        callbacks=[("stop", EarlyStopping(patience=5))],
-    )
-    clf = search(net)
-    if fitted_before:
-        clf.fit(*data)
-    before = dict(vars(clf))
-    state = world()
-    one_step, n_steps = Program.step, []
-
-    def interrupted(self, batch):
-        n_steps.append(1)
-        if len(n_steps) == step:
-            raise KeyboardInterrupt
-        return one_step(self, batch)
-
-    monkeypatch.setattr(Program, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        clf.fit(*data)
-
-    assert len(n_steps) == step
-    assert vars(clf).keys() == before.keys()
-    assert all(vars(clf)[name] is value for name, value in before.items())
-    assert world() == state
-    monkeypatch.undo()
-    assert clf.fit(*data).batching_.method == "program"
-
-
-def test_ctrl_c_at_the_end_of_an_epoch_is_no_early_stopping(data, monkeypatch):
-    net = member(
-        max_epochs=6,
-        train_split=ValidSplit(3),
-        callbacks=[("stop", EarlyStopping(patience=5))],
-    )
-    clf = search(net)
-    monkeypatch.setattr(EarlyStopping, "on_epoch_end", _raising(KeyboardInterrupt()))
-
-    with pytest.raises(KeyboardInterrupt):
-        clf.fit(*data)
-
-    assert not hasattr(clf, "cv_results_")
-
-
-def test_ctrl_c_in_a_scorer(data):
-    clf = search(scoring=_raising(KeyboardInterrupt()))
-
-    with pytest.raises(KeyboardInterrupt):
-        clf.fit(*data)
-
-    assert not hasattr(clf, "cv_results_")
-
-
-def test_ctrl_c_in_a_fit_by_itself_ends_the_search(data):
-    """skorch ends the fit, and the search went on with what was half trained."""
-
-    class Interrupted(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            net.train_step = _raising(KeyboardInterrupt())
-
-    clf = search(member(callbacks=[Interrupted()]))
-    with pytest.raises(KeyboardInterrupt):
-        clf.fit(*data)
-
-    assert not hasattr(clf, "cv_results_")
-
-
-def test_a_callback_that_stops_a_fit_by_itself_does_not_end_the_search(data):
-    class Enough(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            raise KeyboardInterrupt
-
-    clf = search(member(callbacks=[Enough()])).fit(*data)
-
-    assert clf.batching_.method == "one by one"
-    assert len(clf.history_) == 1

@@ -9,12 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 from sklearn.utils import indexable
-from sklearn.utils.metadata_routing import (
-    MetadataRouter,
-    MethodMapping,
-)
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
-from sklearn_jointens._base import all_or_nothing
 from sklearn_jointens._checks import (
     as_numpy,
     check_labels,
@@ -39,7 +35,7 @@ from sklearn_jointens._search._choice import (
     splits_of,
 )
 from sklearn_jointens._search._evaluation import LamEvaluation
-from sklearn_jointens._search._grid import LamGrid
+from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
 from sklearn_jointens._search._refitted import RefittedEnsembleMixin
 from sklearn_jointens._search._workshop import copy_noted
 from sklearn_jointens._tabular import DefaultMemberMixin, with_input_tags
@@ -247,7 +243,6 @@ class JointEnsembleClassifierCV(
 
     # -- fitting ---------------------------------------------------------------------
 
-    @_fit_context(prefer_skip_nested_validation=False)
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, **params: Any
     ) -> "JointEnsembleClassifierCV":
@@ -276,60 +271,68 @@ shape (n_samples, ...)
             A parameter, X or y is not valid, or the member cannot take them; nothing
             has been trained then. Or no ensemble could be trained at all.
         """
+        before = vars(self).copy()
+        try:
+            self._fit(X, y, sample_weight, params)
+        except BaseException:
+            # In one step, and after all others: Ctrl-C finds nothing half done.
+            self.__dict__ = before
+            raise
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
         lams = check_lams(self)
         ensemble = self._ensemble()
         ensemble._resolve_prototype(owner=type(self).__name__)
         scorer = self._scorer()
         check_refit(self)
-        with all_or_nothing(self):
-            # What this fit does not find is not what an earlier one has found.
-            for name in [name for name in vars(self) if name.endswith("_")]:
-                delattr(self, name)
-            X, y = indexable(as_numpy(X), as_numpy(y))
-            checked = check_X_y(self, X, y, reset=True)
-            self.classes_ = np.unique(checked[1])
-            check_labels(self, checked[1], self.classes_)
-            if sample_weight is not None:
-                sample_weight = _check_sample_weight(
-                    as_numpy(sample_weight),
-                    checked[0],
-                    dtype=np.float64,
-                    ensure_non_negative=True,
-                )
-            weight = check_weight(self, sample_weight, *checked)
-            check_weighted_classes(self, checked[1], weight)
-            of_split, of_score = routed(self, scorer, sample_weight, params)
-            splits = splits_of(self, X, y, of_split)
-            copy_noted(self, ensemble)
-            grid = LamGrid(
-                ensemble,
-                lams.tolist(),
-                splits,
-                (X, y, sample_weight),
-                (*checked, sample_weight),
-                LamEvaluation(
-                    scorer,
-                    (X, y),
-                    of_score,
-                    self.error_score,
-                    self.return_train_score,
-                    is_accuracy=self.scoring in (None, "accuracy"),
-                ),
-                max_memory=self.max_memory,
-                n_jobs=self.n_jobs,
-                verbose=int(self.verbose),
+        # What this fit does not find is not what an earlier one has found.
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        X, y = indexable(as_numpy(X), as_numpy(y))
+        checked = check_X_y(self, X, y, reset=True)
+        self.classes_ = np.unique(checked[1])
+        check_labels(self, checked[1], self.classes_)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                as_numpy(sample_weight),
+                checked[0],
+                dtype=np.float64,
+                ensure_non_negative=True,
             )
-            noted = [one for of_lam in grid.run() for one in of_lam]
-            self.batching_ = grid.batching
-            self.lams_, self.n_splits_ = lams, len(splits)
-            self.cv_results_, metrics = cv_results(self, ensemble, noted)
-            self.multimetric_ = metrics != ["score"]
-            check_refit(self, metrics if self.multimetric_ else None)
-            self.scorer_ = scorer
-            self._choose()
-            if self.refit:
-                self._refit(ensemble, splits[0].seed, X, y, sample_weight)
-        return self
+        weight = check_weight(self, sample_weight, *checked)
+        check_weighted_classes(self, checked[1], weight)
+        of_split, of_score = routed(self, scorer, sample_weight, params)
+        splits = splits_of(self, X, y, of_split)
+        copy_noted(self, ensemble)
+        grid = LamGrid(
+            ensemble,
+            lams.tolist(),
+            splits,
+            (X, y, sample_weight),
+            (*checked, sample_weight),
+            LamEvaluation(
+                scorer,
+                (X, y),
+                of_score,
+                self.error_score,
+                self.return_train_score,
+                is_accuracy=self.scoring in (None, "accuracy"),
+            ),
+            max_memory=self.max_memory,
+            n_jobs=self.n_jobs,
+            verbose=int(self.verbose),
+        )
+        noted = [one for of_lam in grid.run() for one in of_lam]
+        self.batching_, self.scorer_ = grid.batching, scorer
+        self.lams_, self.n_splits_ = lams, len(splits)
+        self.cv_results_, metrics = cv_results(self, ensemble, noted)
+        self.multimetric_ = metrics != ["score"]
+        check_refit(self, metrics if self.multimetric_ else None)
+        self._choose()
+        if self.refit:
+            self._refit(ensemble, splits[0].seed, X, y, sample_weight)
 
     def _ensemble(self) -> JointEnsembleClassifier:
         """The ensemble that is searched over, without a lam."""
@@ -367,7 +370,7 @@ shape (n_samples, ...)
         best = clone(ensemble).set_params(
             lam=self.lam_, random_state=seed, verbose=max(0, int(self.verbose) - 1)
         )
-        self.best_estimator_ = best.fit(X, y, sample_weight=weight)
+        self.best_estimator_ = fit_to_the_end(best, X, y, weight)
         self.refit_time_ = time.perf_counter() - started
 
     def get_metadata_routing(self) -> MetadataRouter:

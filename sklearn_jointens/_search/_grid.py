@@ -16,7 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_jointens._compat import _safe_indexing
 from sklearn_jointens._search._workshop import Trial, Workshop
-from sklearn_jointens.training import isolated_random_state
+from sklearn_jointens.training import interrupt, isolated_random_state
 from sklearn_jointens.training.groups import (
     batches_alike,
     free_memory,
@@ -276,6 +276,14 @@ def _run(grid: LamGrid) -> tuple[list[list[Any]], int, list[str]]:
     return grid.run(), grid.n_programs, grid.refusals
 
 
+def fit_to_the_end(ensemble: Any, X: Any, y: Any, weight: Any) -> Any:
+    """Fit an ensemble; Ctrl-C, which leaves a usable one, is raised all the same."""
+    ensemble.fit(X, y, sample_weight=weight)
+    if not ensemble.net_.has_ended_:
+        interrupt()
+    return ensemble
+
+
 def _fit_alone(
     ensemble: Any, data: tuple, split: Split, evaluate: Callable[[Split, Fitted], Any]
 ) -> Any:
@@ -285,12 +293,9 @@ def _fit_alone(
     )
     error = None
     try:
-        ensemble.fit(X, y, sample_weight=weight)
+        fit_to_the_end(ensemble, X, y, weight)
     except Exception as caught:
         ensemble, error = None, caught
-    else:
-        if ensemble.net_.is_interrupted_:
-            raise KeyboardInterrupt
     return evaluate(split, Fitted(ensemble, error, time.perf_counter() - started))
 
 

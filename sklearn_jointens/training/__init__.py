@@ -2,6 +2,7 @@
 
 from sklearn_jointens.training._callbacks import BestEpoch
 from sklearn_jointens.training._folds import Folds, MemberFolds
+from sklearn_jointens.training._interrupts import interrupt
 from sklearn_jointens.training._joint_net import (
     DivergenceError,
     JointNet,
@@ -34,6 +35,7 @@ __all__ = [
     "TabularNetClassifier",
     "copied_net",
     "derived_net",
+    "interrupt",
     "is_frame",
     "isolated_random_state",
     "joint_net",

@@ -27,6 +27,7 @@ from sklearn_jointens.training._callbacks import (
 )
 from sklearn_jointens.training._folds import SomeMembers, folds_of
 from sklearn_jointens.training._heap import steady_heap
+from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._optimizer import can_fuse
 from sklearn_jointens.training._precision import forward_precision, training_precision
@@ -59,9 +60,9 @@ class JointNet(MemberNet):
     precision_: str | None = None
     callbacks_: list[tuple[str, Any]]
 
-    # Whether Ctrl-C ended the last fit, or a callback.
-    is_interrupted_: bool = False
-    is_stopped_: bool = False
+    # Whether training came to its end, by itself or as somebody's code wanted. After
+    # Ctrl-C, from which skorch returns as from any end, it did not; None is before.
+    has_ended_: bool | None = None
 
     # How the steps of the last fit were taken, and why; see `step_graph`.
     stepping_: str
@@ -201,17 +202,20 @@ class JointNet(MemberNet):
 
     def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
         self.epochs_ = self.max_epochs if epochs is None else epochs
-        self.is_stopped_ = self.is_interrupted_ = False
+        self.has_ended_ = has_ended = False
         steady_heap()
-        with step_graph(self, super().train_step) as self.step_graph_:
-            try:
-                return super().fit_loop(X, y, epochs=epochs, **params)
-            except KeyboardInterrupt:
-                # skorch ends the fit, for Ctrl-C as for a callback that stops it.
-                self.is_interrupted_ = not self.is_stopped_
-                raise
-            finally:
-                self.step_graph_ = None
+        try:
+            with step_graph(self, super().train_step) as self.step_graph_:
+                super().fit_loop(X, y, epochs=epochs, **params)
+            has_ended = True
+        except BaseException as error:
+            has_ended = not is_interrupt(error)
+            raise
+        finally:
+            self.step_graph_ = None
+            # The last, and without a call: there is no Ctrl-C that this does not know.
+            self.__dict__["has_ended_"] = has_ended
+        return self
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **params: Any
@@ -308,9 +312,6 @@ class JointNet(MemberNet):
     def notify(self, method_name: str, **kwargs: Any) -> None:
         try:
             super().notify(method_name, **kwargs)
-        except KeyboardInterrupt:
-            self.is_stopped_ = True
-            raise
         finally:
             # After the callbacks, which log every value they find and expect numbers;
             # and also when one of them stops the training.

@@ -187,7 +187,9 @@ class MemberNet(_SkorchNet):
                 )
             return slicer
         build = functools.partial(super().get_iterator, training=training)
-        if weight is None or not self.is_training_:
+        if not self.is_training_:
+            return _without_global_draws(build(dataset))
+        if weight is None:
             return build(dataset)
         if "collate_fn" in options:
             raise ValueError(
@@ -259,6 +261,13 @@ class MemberNet(_SkorchNet):
         super().__setstate__(state)
         if asked is not None:
             self.device = asked
+
+
+def _without_global_draws(iterator: Any) -> Any:
+    """An iterator that takes its workers' seed from nobody else's generator."""
+    if isinstance(iterator, DataLoader) and iterator.generator is None:
+        iterator.generator = torch.Generator()
+    return iterator
 
 
 def _new_plain(cls: Any) -> Any:

@@ -45,10 +45,12 @@ def prediction_batches(
         data = net.get_dataset(data)
     base, _ = unwrap_subset(data)
     if isinstance(base, ArrayDataset):
-        batches: Any = BatchSlicer(data, batch_size=chunk_size(module, base.X))
+        batches: Any = BatchSlicer(
+            data,
+            batch_size=chunk_size(module, base.X),
+            generator=torch.Generator(),  # not torch's own, which others draw from
+        )
     else:
         batches = net.get_iterator(data)
-    # Iterators draw a seed for their workers, whether they have any or not.
-    with torch.random.fork_rng(devices=[]):
-        for batch in batches:
-            yield to_tensor(unpack_data(batch), device=net.device)
+    for batch in batches:
+        yield to_tensor(unpack_data(batch), device=net.device)

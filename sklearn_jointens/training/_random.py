@@ -1,5 +1,6 @@
 """Randomness that belongs to one fit and leaves no trace outside it."""
 
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,19 @@ import torch
 # The generators belong to the whole process: fits in several threads take turns, or
 # each would draw from, and put back, the state of another.
 _ONE_AT_A_TIME = threading.RLock()
+
+
+def _renew_lock() -> None:
+    """Free a child process from a thread of its parent, which is not there to leave.
+
+    The generators stay as they were found: where that thread's fit had drawn up to.
+    """
+    global _ONE_AT_A_TIME
+    _ONE_AT_A_TIME = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def host_state() -> tuple[Any, Any]:

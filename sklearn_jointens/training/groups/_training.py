@@ -7,10 +7,11 @@ epoch when its batches are used up, so that no step is taken for a part of them 
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from skorch.callbacks import EarlyStopping
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -18,6 +19,7 @@ from sklearn_jointens.losses import GroupedTerms, JointTerms
 from sklearn_jointens.training._batches import Batch
 from sklearn_jointens.training._callbacks import DELAY_SECONDS
 from sklearn_jointens.training._heap import steady_heap
+from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._joint_net import DivergenceError
 from sklearn_jointens.training.groups._batchable import is_scheduled
 from sklearn_jointens.training.groups._batches import Collator
@@ -77,16 +79,13 @@ def search_bar(total: int, unit: str, verbose: bool) -> Any:
 
     Returns
     -------
-    tqdm
+    context manager
+        Which gives something that has an ``update``.
     """
-    return tqdm(
-        desc="search",
-        total=total,
-        unit=unit,
-        leave=False,
-        delay=DELAY_SECONDS,
-        disable=not verbose,
-    )
+    if not verbose:
+        # No bar that is disabled: it has a destructor, and Ctrl-C in one is lost.
+        return nullcontext(SimpleNamespace(update=lambda n=1: None))
+    return tqdm(desc="search", total=total, unit=unit, leave=False, delay=DELAY_SECONDS)
 
 
 class _GroupLoop:
@@ -252,9 +251,9 @@ class _GroupLoop:
         try:
             with group.calling():
                 net.notify("on_epoch_end", **group.stream.datasets)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             # How skorch stops a training early.
-            if not any(map(_is_out_of_patience, net.callbacks_)):
+            if is_interrupt(error):
                 raise
             return True
         return len(net.history) >= net.epochs_
@@ -294,11 +293,6 @@ class _GroupLoop:
         )
         del self._figures[:first]
         self._start = {stream: self._start[stream] - first for stream in self.streams}
-
-
-def _is_out_of_patience(named: tuple[str, Any]) -> bool:
-    _, callback = named
-    return isinstance(callback, EarlyStopping) and callback.misses_ >= callback.patience
 
 
 def _as_row(terms: GroupedTerms, correct: Tensor, sizes: Sequence[int]) -> Tensor:

@@ -20,10 +20,10 @@ from sklearn_jointens._members import (
     check_device,
     check_prototype,
     plain_modules,
-    probe,
     vectorize,
     warn_if_identical,
 )
+from sklearn_jointens._probe import check_infer, probe
 from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import split_members
@@ -191,16 +191,19 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         self, prototype: Any, members: list[Any], labels: np.ndarray, example: Any
     ) -> Any:
         family = family_of(members[0].criterion_)
-        rows = probe(members, example, family, type(self).__name__)
-        return joint_net(
+        owner = type(self).__name__
+        rows, module_rows = probe(members, example, family, owner)
+        net = joint_net(
             prototype,
-            vectorize(members, rows),
+            vectorize(members, module_rows),
             family,
             float(self.lam),
             labels,
             precision=self.precision,
             verbose=int(self.verbose),
         )
+        check_infer(net, members, rows, owner)
+        return net
 
     def _set_weights(
         self,

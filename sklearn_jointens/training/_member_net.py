@@ -15,7 +15,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from skorch import NeuralNetClassifier
-from skorch.dataset import Dataset
+from skorch.dataset import Dataset, get_len
 from skorch.history import History
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -32,6 +32,9 @@ from sklearn_jointens.training._module_arguments import (
     sizes_from_data,
     weight_dtype,
 )
+from sklearn_jointens.training._prediction import check_row_count
+from sklearn_jointens.training._seams import is_own
+from sklearn_jointens.training._splits import split_rows
 
 if TYPE_CHECKING:
     from skorch import NeuralNet as _SkorchNet
@@ -123,6 +126,9 @@ class MemberNet(_SkorchNet):
             accepted = inspect.signature(self.module).parameters
             sizes = {k: v for k, v in self.data_sizes_.items() if k in accepted}
             kwargs = {**sizes, **kwargs}
+        if prefix == "iterator_valid" and not self.is_training_:
+            # Predicting leaves no row out.
+            kwargs |= {"drop_last": False} if "drop_last" in kwargs else {}
         return kwargs
 
     @property
@@ -142,11 +148,22 @@ class MemberNet(_SkorchNet):
         if isinstance(X, torch.utils.data.Dataset):
             return X
         if y is not None and self.labels_ is not None:
-            y = np.searchsorted(self.labels_, y)
-            if self._is_one_logit():
-                y = y.astype(np.float32)  # as the criterion takes it
-        if self.dataset is not Dataset:
-            return super().get_dataset(X, y)
+            y = self.encode(y)
+        if self.dataset is Dataset and not is_own(super().get_dataset):
+            return self.array_dataset(X, y)
+        dataset = super().get_dataset(X, y)
+        if hasattr(dataset, "__len__"):
+            check_row_count(len(dataset), get_len(X))
+        return dataset
+
+    def encode(self, y: Any) -> np.ndarray:
+        """Labels as the targets that the criterion takes."""
+        assert self.labels_ is not None
+        encoded = np.searchsorted(self.labels_, np.asarray(y))
+        return encoded.astype(np.float32) if self._is_one_logit() else encoded
+
+    def array_dataset(self, X: Any, y: Any = None) -> ArrayDataset:
+        """Rows, and encoded targets, as a data set that can be sliced."""
         X = self._as_array(X)
         if y is not None:
             y = torch.as_tensor(y)
@@ -161,9 +178,9 @@ class MemberNet(_SkorchNet):
         return np.asarray(X) if self.columns_ is None else self.columns_.transform(X)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        train, valid = super().get_split_datasets(X, y, **params)
-        self.weighted_, _ = unwrap_subset(train)
-        return train, valid
+        given = self.get_dataset(X, y)
+        self.weighted_, _ = unwrap_subset(given)
+        return split_rows(self, given, y, params)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         name = "iterator_train" if training else "iterator_valid"
@@ -176,14 +193,12 @@ class MemberNet(_SkorchNet):
             getattr(self, name) is DataLoader
             and isinstance(base, ArrayDataset)
             and SLICEABLE_OPTIONS.issuperset(options)
+            and not is_own(super().get_iterator)
         ):
             options.setdefault("batch_size", self.batch_size)
             if options["batch_size"] == -1:
                 options["batch_size"] = len(dataset)
             if not self.is_training_:
-                # Predicting leaves no row out, and draws nothing from the global
-                # generator.
-                options["drop_last"] = False
                 options.setdefault("generator", torch.Generator())
             slicer = BatchSlicer(dataset, weight, **options)
             if training and not len(slicer):
@@ -194,13 +209,10 @@ class MemberNet(_SkorchNet):
                 )
             return slicer
         build = functools.partial(super().get_iterator, training=training)
-        if weight is None or not self.is_training_:
+        if not self.is_training_:
+            return _without_global_draws(build(dataset))
+        if weight is None:
             return build(dataset)
-        if "collate_fn" in options:
-            raise ValueError(
-                f"The '{name}__collate_fn' parameter of the member cannot be combined "
-                "with weights of the rows (sample_weight, class_weight, bootstrap)."
-            )
         return WeightedLoader(build, dataset, weight)
 
     def move_to(self, device: Any) -> "MemberNet":
@@ -266,6 +278,13 @@ class MemberNet(_SkorchNet):
         super().__setstate__(state)
         if asked is not None:
             self.device = asked
+
+
+def _without_global_draws(iterator: Any) -> Any:
+    """An iterator that takes its workers' seed from nobody else's generator."""
+    if isinstance(iterator, DataLoader) and iterator.generator is None:
+        iterator.generator = torch.Generator()
+    return iterator
 
 
 def _new_plain(cls: Any) -> Any:

@@ -165,7 +165,6 @@ def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
     member = derived_net(prototype, MemberNet)
     # Members are trained as one, and that is what is compiled.
     member.set_params(verbose=0, compile=False)
-    member.columns_ = getattr(prototype, "columns_", None)
     member.observe(X, labels)
     try:
         return member.initialize()

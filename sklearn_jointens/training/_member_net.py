@@ -126,7 +126,7 @@ class MemberNet(_SkorchNet):
             accepted = inspect.signature(self.module).parameters
             sizes = {k: v for k, v in self.data_sizes_.items() if k in accepted}
             kwargs = {**sizes, **kwargs}
-        if prefix == "iterator_valid" and not self.is_training_:
+        if prefix.startswith("iterator_") and not self.is_training_:
             # Predicting leaves no row out.
             kwargs |= {"drop_last": False} if "drop_last" in kwargs else {}
         return kwargs
@@ -164,13 +164,13 @@ class MemberNet(_SkorchNet):
 
     def array_dataset(self, X: Any, y: Any = None) -> ArrayDataset:
         """Rows, and encoded targets, as a data set that can be sliced."""
-        X = self._as_array(X)
+        X = self.as_array(X)
         if y is not None:
             y = torch.as_tensor(y)
             y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 
-    def _as_array(self, X: Any) -> Any:
+    def as_array(self, X: Any) -> Any:
         if sparse.issparse(X):
             return X.tocsr()
         if isinstance(X, np.ndarray | Tensor):
@@ -366,6 +366,7 @@ def derived_net(prototype: Any, mixin: Any = MemberNet) -> Any:
     prototype_class: Any = type(prototype)
     net = unfitted_net(prototype, derive_class(mixin, prototype_class))
     net.set_params(device=resolve_device(net.device))
+    net.columns_ = getattr(prototype, "columns_", None)
     return net
 
 

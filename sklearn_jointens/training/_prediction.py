@@ -137,10 +137,11 @@ def rows_as_predicted(net: Any, X: Any) -> Tensor:
     if not has_own_batches(net):
         return rows
     check_row_count(len(rows), X.shape[0])
-    alone = [_rows(net, X[i : i + 1])[0] for i in range(X.shape[0])]
-    if _order(iterator, X.shape[0]) != list(range(X.shape[0])) or _are_permuted(
-        rows, torch.cat(alone)
-    ):
+    is_ordered = _order(iterator, X.shape[0]) == list(range(X.shape[0]))
+    if is_ordered:
+        alone = [_rows(net, X[i : i + 1])[0] for i in range(X.shape[0])]
+        is_ordered = not _are_permuted(rows, torch.cat(alone))
+    if not is_ordered:
         raise ValueError(
             "The 'dataset' and 'iterator_valid' parameters of the member must give the "
             "rows of X in their order, in which predictions are returned. "

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch.dataset import Dataset
-from skorch.utils import data_from_dataset, to_numpy
+from skorch.utils import data_from_dataset
 from torch.utils.data import TensorDataset
 
 from sklearn_jointens.training._batches import unwrap_subset
@@ -48,13 +48,15 @@ def _encoded(net: Any, dataset: Any) -> Any:
     """A data set with targets; those of the net's own rows are encoded already."""
     if dataset is None or net.labels_ is None or _holds(dataset, net.weighted_):
         return dataset
-    base, _ = unwrap_subset(dataset)
-    is_plain = type(base) in (Dataset, TensorDataset)
-    if is_plain and net.dataset is Dataset:
-        X, labels = data_from_dataset(dataset)
-        return net.array_dataset(X, _encode(net, labels))
-    labels = [to_numpy(dataset[i][1]) for i in range(len(dataset))]
-    return _Encoded(net, dataset, _encode(net, labels))
+    base, rows = unwrap_subset(dataset)
+    if type(base) not in (Dataset, TensorDataset) or net.dataset is not Dataset:
+        labels = [dataset[i][1] for i in range(len(dataset))]
+        return _Encoded(net, dataset, _encode(net, labels))
+    X, labels = data_from_dataset(base)
+    X, labels = net.as_array(X), np.asarray(labels)
+    if rows is not None:
+        X, labels = X[rows.numpy()], labels[rows.numpy()]
+    return net.array_dataset(X, _encode(net, labels))
 
 
 def _holds(dataset: Any, given: Any) -> bool:
@@ -72,7 +74,7 @@ def _holds(dataset: Any, given: Any) -> bool:
 
 
 def _encode(net: Any, labels: Any) -> np.ndarray:
-    labels = np.ravel(labels if isinstance(labels, list) else to_numpy(labels))
+    labels = np.ravel(np.asarray(labels))
     unknown = set(labels.tolist()) - set(net.labels_.tolist())
     if unknown:
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from skorch import NeuralNetClassifier
+from skorch.callbacks import Callback
 from skorch.dataset import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
@@ -23,7 +24,7 @@ class Net(nn.Linear):
         super().__init__(n_features_in, n_classes)
 
 
-def member(kind=NeuralNetClassifier, **params):
+def member(kind=NeuralNetClassifier, module=Net, **params):
     defaults = {
         "criterion": nn.CrossEntropyLoss,
         "train_split": None,
@@ -31,7 +32,7 @@ def member(kind=NeuralNetClassifier, **params):
         "batch_size": 16,
         "verbose": 0,
     }
-    return kind(Net, **{**defaults, **params})
+    return kind(module, **{**defaults, **params})
 
 
 def ensemble(net, **params):
@@ -226,23 +227,47 @@ def test_prediction_never_touches_the_global_generator(params, monkeypatch):
     assert torch.equal(torch.default_generator.get_state(), state)
 
 
-def test_scoring_in_one_thread_leaves_a_fit_in_another_as_it_is():
-    """``score_members`` drew from the global generator, and put an old state back."""
-    known = ensemble(member(dataset=Plain)).fit(X, Y)
-    net = member(max_epochs=3, iterator_train__shuffle=True)
-    expected = ensemble(net).fit(X, Y).predict_proba(X)
-    done = threading.Event()
+class PredictsMeanwhile(Callback):
+    """Predicts in another thread, from the begin of each training step to its end."""
 
-    def score():
-        while not done.is_set():
-            known.score_members(X, Y)
+    def __init__(self, predict):
+        self.predict = predict
 
-    thread = threading.Thread(target=score)
-    thread.start()
-    try:
-        fitted = [ensemble(net).fit(X, Y).predict_proba(X) for _ in range(3)]
-    finally:
-        done.set()
-        thread.join()
-    for proba in fitted:
-        np.testing.assert_array_equal(proba, expected)
+    def _predict(self):
+        try:
+            chunks = self.predict()
+            next(chunks)
+        finally:
+            self.begun_.set()
+        self.go_on_.wait()
+        assert list(chunks)
+
+    def on_batch_begin(self, net, **kwargs):
+        self.begun_, self.go_on_ = threading.Event(), threading.Event()
+        self.thread_ = threading.Thread(target=self._predict)
+        self.thread_.start()
+        self.begun_.wait()
+
+    def on_batch_end(self, net, **kwargs):
+        self.go_on_.set()
+        self.thread_.join()
+
+
+class Dropping(nn.Sequential):
+    def __init__(self, n_features_in, n_classes):
+        super().__init__(nn.Dropout(0.5), nn.Linear(n_features_in, n_classes))
+
+
+def test_predicting_in_one_thread_leaves_a_fit_in_another_as_it_is():
+    """What ``score_members`` does put an older state of the generator back, which the
+    fit in the other thread had drawn from."""
+    known = ensemble(member(dataset=Plain, iterator_valid__batch_size=8)).fit(X, Y)
+    options = {"module": Dropping, "max_epochs": 2, "iterator_train__shuffle": True}
+    expected = ensemble(member(**options)).fit(X, Y)
+
+    def predict():
+        return known.net_.natural_iter(known.net_.get_dataset(X, Y))
+
+    meanwhile = [("meanwhile", PredictsMeanwhile(predict))]
+    fitted = ensemble(member(**options, callbacks=meanwhile)).fit(X, Y)
+    np.testing.assert_array_equal(fitted.predict_proba(X), expected.predict_proba(X))

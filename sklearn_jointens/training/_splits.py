@@ -50,7 +50,7 @@ def _encoded(net: Any, dataset: Any) -> Any:
         return dataset
     base, rows = unwrap_subset(dataset)
     if type(base) not in (Dataset, TensorDataset) or net.dataset is not Dataset:
-        labels = [dataset[i][1] for i in range(len(dataset))]
+        labels = np.array([dataset[i][1] for i in range(len(dataset))])
         return _Encoded(net, dataset, _encode(net, labels))
     X, labels = data_from_dataset(base)
     X, labels = net.as_array(X), np.asarray(labels)
@@ -73,8 +73,8 @@ def _holds(dataset: Any, given: Any) -> bool:
     )
 
 
-def _encode(net: Any, labels: Any) -> np.ndarray:
-    labels = np.ravel(np.asarray(labels))
+def _encode(net: Any, labels: np.ndarray) -> np.ndarray:
+    labels = labels.ravel()
     unknown = set(labels.tolist()) - set(net.labels_.tolist())
     if unknown:
         raise ValueError(

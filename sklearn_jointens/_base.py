@@ -20,10 +20,10 @@ from sklearn_jointens._members import (
     check_device,
     check_prototype,
     plain_modules,
-    probe,
     vectorize,
     warn_if_identical,
 )
+from sklearn_jointens._probe import check_infer, probe
 from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import VectorizedModule
@@ -200,16 +200,19 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         like: VectorizedModule | None = None,
     ) -> Any:
         family = family_of(members[0].criterion_)
-        rows = probe(members, example, family, type(self).__name__)
-        return joint_net(
+        owner = type(self).__name__
+        rows, module_rows = probe(members, example, family, owner)
+        net = joint_net(
             prototype,
-            vectorize(members, rows, like),
+            vectorize(members, module_rows, like),
             family,
             float(self.lam),
             labels,
             precision=self.precision,
             verbose=int(self.verbose),
         )
+        check_infer(net, members, rows, owner)
+        return net
 
     def _set_weights(
         self,

@@ -294,7 +294,7 @@ shape (n_samples, ...)
         self.member_scores_, proba = out_of_bag(net, X, encoded, bags)
         if self.oob_score:
             self.oob_decision_function_ = proba
-            self.oob_score_ = out_of_bag_score(self.oob_score, y, proba, net.labels_)
+            self.oob_score_ = out_of_bag_score(net, self.oob_score, y, proba)
 
     # -- predicting ------------------------------------------------------------------
 
@@ -321,7 +321,7 @@ shape (n_samples, ...)
                     f"The 'members' parameter of {type(self).__name__} must hold at "
                     "least one member. Got none instead."
                 )
-        proba = self.net_.family_.proba
+        proba = self.net_.prediction_family_.proba
         chunks = (
             proba(natural.mean(0)) for natural, _ in self.net_.natural_iter(X, members)
         )
@@ -372,7 +372,7 @@ shape (n_samples, ...)
         ndarray of shape (n_estimators, n_samples, n_classes)
         """
         X = check_X(self, X)
-        proba = self.net_.family_.proba
+        proba = self.net_.prediction_family_.proba
         chunks = (proba(natural) for natural, _ in self.net_.natural_iter(X))
         shape = (len(self.estimators_), X.shape[0], len(self.classes_))
         return _gather(chunks, shape, axis=1)

@@ -218,10 +218,7 @@ class FittedEnsembleMixin:
 
     def _labels_of(self, proba: np.ndarray) -> np.ndarray:
         """Labels of rows with these probabilities (n_samples, n_classes)."""
-        threshold = getattr(self.net_, "threshold", 0.5)
-        if threshold != 0.5:
-            return self.classes_[(proba[:, 1] > threshold).astype(int)]
-        return self.classes_[proba.argmax(axis=1)]
+        return self.classes_[self.net_.prediction_family_.decide(proba)]
 
     def _members_at(self, members: Any) -> np.ndarray:
         """Indices of `members`, given as indices or as a mask."""

@@ -7,13 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from skorch import NeuralNet, NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Freezer, ParamMapper, Unfreezer
-from skorch.dataset import unpack_data
-from skorch.utils import to_tensor
-from torch.nn.parameter import is_lazy
 
-from sklearn_jointens.losses import Categorical, CategoricalProbabilities, Family
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.nn._members import why_not_stackable
 from sklearn_jointens.training import (
@@ -21,6 +17,7 @@ from sklearn_jointens.training import (
     derived_net,
     resolve_device,
 )
+from sklearn_jointens.training._seams import REFUSED_METHODS, overrides
 
 # Optimizers that treat every entry of a tensor by itself: on stacked weights they do
 # what they do for each member alone.
@@ -37,9 +34,6 @@ ELEMENTWISE_OPTIMIZERS = (
     torch.optim.Rprop,
     torch.optim.SGD,
 )
-
-# Rows that outputs and vectorizations are checked on.
-_PROBE_ROWS = 8
 
 
 class IdenticalMembersWarning(UserWarning):
@@ -83,7 +77,8 @@ def check_prototype(prototype: Any, owner: str) -> None:
     TypeError
         Not an instance of a skorch classifier.
     ValueError
-        Its class computes the loss in a way of its own.
+        Its class has a method of its own that an ensemble does without, or predicts
+        rows in another order.
     """
     kinds = NeuralNetClassifier | NeuralNetBinaryClassifier
     if not isinstance(prototype, kinds):
@@ -97,12 +92,18 @@ def check_prototype(prototype: Any, owner: str) -> None:
             "skorch's NeuralNetClassifier or NeuralNetBinaryClassifier. "
             f"Got {got} instead."
         )
-    known = (NeuralNetClassifier.get_loss, NeuralNet.get_loss)
-    if type(prototype).get_loss not in known:
+    for name, reason in REFUSED_METHODS.items():
+        if overrides(prototype, name):
+            raise ValueError(
+                f"The 'estimator' parameter of {owner} must not override {name!r}, "
+                f"{reason}. Got an instance of {type(prototype).__name__} instead."
+            )
+    shuffle = prototype.get_params_for("iterator_valid").get("shuffle", False)
+    if shuffle:
         raise ValueError(
-            f"The 'estimator' parameter of {owner} must not override 'get_loss', which "
-            "the joint loss takes the place of; choose a 'criterion' instead. "
-            f"Got an instance of {type(prototype).__name__} instead."
+            "The 'iterator_valid__shuffle' parameter of the member must be False: "
+            "predictions come in the order of the rows. "
+            f"Got {shuffle!r} instead."
         )
 
 
@@ -163,7 +164,6 @@ def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
     member = derived_net(prototype, MemberNet)
     # Members are trained as one, and that is what is compiled.
     member.set_params(verbose=0, compile=False)
-    member.columns_ = getattr(prototype, "columns_", None)
     member.observe(X, labels)
     try:
         return member.initialize()
@@ -181,84 +181,6 @@ def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
             "'n_features_in' or 'n_classes' (and the like) to have it taken from the "
             "data."
         ) from error
-
-
-def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.Tensor:
-    """A few rows as the members take them, after checking what a member makes of them.
-
-    Raises
-    ------
-    ValueError
-        The module cannot take X, or its output is not what the criterion needs.
-    """
-    member = members[0]
-    if member._modules != ["module"]:
-        raise ValueError(
-            f"The 'estimator' parameter of {owner} must have one module, 'module'. "
-            f"Got {member._modules} instead."
-        )
-    _check_monitors(member, owner)
-    n_rows = min(_PROBE_ROWS, X.shape[0])
-    dataset = member.get_dataset(X[:n_rows])
-    iterator = member.get_iterator(dataset)
-    rows = to_tensor(unpack_data(next(iter(iterator)))[0], device=member.device)
-    module = member.module_
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.no_grad():
-            output = module(rows.clone())  # which it may write to
-            for other in members[1:]:
-                if any(map(is_lazy, other.module_.parameters())):
-                    other.module_(rows.clone())  # what gives lazy layers their sizes
-    except Exception as error:
-        raise ValueError(
-            f"The 'estimator' parameter of {owner} must have a module that takes X, in "
-            f"batches of shape (n_samples, {', '.join(map(str, rows.shape[1:]))}) and "
-            f"dtype {rows.dtype}. {type(module).__name__} raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    finally:
-        for part, was_training in modes:
-            part.training = was_training
-    output = output[0] if isinstance(output, tuple) else output
-    if isinstance(output, torch.Tensor):
-        wrong = family.check_output(output, len(rows), len(member.classes_))
-        got = f"of shape {tuple(output.shape)}"
-    else:
-        wrong = "outputs that are a tensor, or a tuple that begins with one"
-        got = f"that is a {type(output).__name__}"
-    if wrong is not None:
-        raise ValueError(
-            f"The 'estimator' parameter of {owner} must have a module with {wrong}. "
-            f"Got {type(module).__name__} with an output {got} instead."
-        )
-    if type(family) is Categorical and not CategoricalProbabilities().check_output(
-        output, *output.shape
-    ):
-        warnings.warn(
-            f"{type(module).__name__} puts out probabilities, which criterion="
-            "CrossEntropyLoss takes for logits: drop its softmax, or use "
-            "criterion=NLLLoss.",
-            ProbabilitiesAsLogitsWarning,
-            stacklevel=6,
-        )
-    return rows
-
-
-def _check_monitors(member: Any, owner: str) -> None:
-    """Raise when a callback waits for validation figures that there will not be."""
-    if member.train_split:
-        return
-    for name, callback in member.callbacks_:
-        monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor.startswith("valid_"):
-            raise ValueError(
-                f"The 'train_split' parameter of the member of {owner} must be set, "
-                "for example to skorch's ValidSplit(5, stratified=True), when the "
-                f"callback {name!r} monitors {monitor!r}. "
-                f"Got {member.train_split!r} instead."
-            )
 
 
 def warn_if_identical(members: Sequence[Any]) -> None:

@@ -16,7 +16,8 @@ def member_accuracies(net: Any, data: Any) -> np.ndarray:
     """Accuracy of each member on a data set, ndarray of shape (n_members,)."""
     hits, n_rows = torch.tensor(0), 0
     for natural, y in net.natural_iter(data):
-        hits = hits.to(natural.device) + net.family_.is_correct(natural, y).sum(1)
+        correct = net.prediction_family_.is_correct(natural, y)
+        hits = hits.to(natural.device) + correct.sum(1)
         n_rows += natural.shape[2]
     return hits.cpu().numpy() / n_rows
 
@@ -49,19 +50,17 @@ def out_of_bag(
         start, stop = stop, stop + natural.shape[2]
         out = torch.as_tensor(bags[:, start:stop] == 0, device=natural.device)
         target = torch.as_tensor(encoded[start:stop], device=natural.device)
-        correct = net.family_.is_correct(natural, target) & out
+        correct = net.prediction_family_.is_correct(natural, target) & out
         hits += correct.sum(1).cpu().numpy()
         mean = (natural * out[:, None, :]).sum(0) / out.sum(0)
-        proba[start:stop] = net.family_.proba(mean).cpu().numpy()
+        proba[start:stop] = net.prediction_family_.proba(mean).cpu().numpy()
     n_out = (bags == 0).sum(1)
     accuracies = np.full(len(bags), np.nan)
     np.divide(hits, n_out, out=accuracies, where=n_out > 0)
     return accuracies, proba
 
 
-def out_of_bag_score(
-    metric: Any, y: np.ndarray, proba: np.ndarray, labels: np.ndarray
-) -> float:
+def out_of_bag_score(net: Any, metric: Any, y: np.ndarray, proba: np.ndarray) -> float:
     """Score of out-of-bag probabilities; `metric` is True (accuracy) or a callable."""
     known = ~np.isnan(proba).any(axis=1)
     if not known.all():
@@ -74,4 +73,5 @@ def out_of_bag_score(
     if not known.any():
         return float("nan")
     metric = metric if callable(metric) else accuracy_score
-    return float(metric(y[known], labels[proba[known].argmax(axis=1)]))
+    predicted = net.labels_[net.prediction_family_.decide(proba[known])]
+    return float(metric(y[known], predicted))

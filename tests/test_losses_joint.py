@@ -13,7 +13,6 @@ from torch.distributions import kl_divergence
 from torch.nn import functional as F
 
 from sklearn_jointens.losses import (
-    Categorical,
     diversity,
     geometric_mean,
     joint_loss,
@@ -244,7 +243,7 @@ def test_terms_are_the_criterion_of_the_ensemble_and_of_each_member():
 def test_only_the_loss_carries_a_gradient():
     logits, y = problem()
     terms = joint_terms(logits.transpose(1, 2).requires_grad_(), y, 0.3)
-    assert [part.requires_grad for part in terms] == [True, *[False] * 4]
+    assert [part.requires_grad for part in terms] == [True, *[False] * 3]
 
 
 # Row weights
@@ -556,12 +555,3 @@ def test_weights_of_another_shape_raise(shape):
     )
     with raises_whole(ValueError, message):
         joint_loss(logits, y, 0.5, torch.ones(shape))
-
-
-def test_whether_the_target_comes_first_is_known_where_it_is_one_class():
-    logits, y = problem()
-    natural = logits.transpose(1, 2).contiguous()
-    first = joint_terms(natural, y, 0.3).member_first
-    assert torch.equal(first, natural.argmax(1) == y)
-    smoothed = Categorical(label_smoothing=0.1)
-    assert joint_terms(natural, y, 0.3, family=smoothed).member_first is None

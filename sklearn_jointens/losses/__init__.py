@@ -1,12 +1,13 @@
 """Floor 1: the joint loss, its families, the combiner, diversity. Pure functions."""
 
 from sklearn_jointens.losses._combine import diversity, geometric_mean
+from sklearn_jointens.losses._criteria import family_of
 from sklearn_jointens.losses._families import (
     Bernoulli,
     Categorical,
     CategoricalProbabilities,
     Family,
-    family_of,
+    TransformedProbabilities,
 )
 from sklearn_jointens.losses._grouped import GroupedTerms, grouped_terms
 from sklearn_jointens.losses._joint import JointTerms, joint_loss, joint_terms
@@ -18,6 +19,7 @@ __all__ = [
     "Family",
     "GroupedTerms",
     "JointTerms",
+    "TransformedProbabilities",
     "diversity",
     "family_of",
     "geometric_mean",

@@ -15,9 +15,10 @@ reductions over outputs then run over contiguous samples.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -129,8 +130,15 @@ class Family:
         """Class probabilities (..., n_samples, n_classes) of (..., n_outputs, n)."""
         raise NotImplementedError
 
+    def decide(self, proba: Any) -> Any:
+        """Class numbers (..., n_samples) of probabilities (..., n_samples, n_classes).
+
+        Of tensors and of arrays; the first of several equally probable classes wins.
+        """
+        return proba.argmax(-1)
+
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
-        """Whether the most probable class is `y`, bool (n_members, n_samples)."""
+        """Whether `decide` says `y`, bool (n_members, n_samples)."""
         raise NotImplementedError
 
     def check_output(
@@ -214,14 +222,8 @@ class Categorical(Family):
         return torch.softmax(natural, dim=-2).transpose(-1, -2)
 
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
-        y = y.long()
-        observed = Target(index=_flat_index(y)).inner(natural)
-        # Equal to argmax, which lets the first of several equal classes win, and
-        # several times faster: two vectorized maxima.
-        classes = torch.arange(natural.shape[1], device=y.device)[:, None]
-        earlier = natural.new_zeros(natural.shape[1], len(y))
-        earlier.masked_fill_(classes >= y, -torch.inf)
-        return (observed >= natural.amax(1)) & ((natural + earlier).amax(1) < observed)
+        # Several times faster than argmax, and the same of equal classes.
+        return natural.max(1).indices == y
 
     def check_output(
         self, output: Tensor, n_samples: int, n_classes: int
@@ -268,6 +270,44 @@ class CategoricalProbabilities(Categorical):
         return wrong
 
 
+class TransformedProbabilities(CategoricalProbabilities):
+    """Members whose outputs become probabilities by a function of the user's own.
+
+    Parameters
+    ----------
+    nonlinearity : callable
+        Makes probabilities (n_samples, n_classes) of one member's output
+        (n_samples, ...).
+    threshold : float or None, default=None
+        As of `Bernoulli`; ``None`` is the most probable class.
+    """
+
+    def __init__(
+        self, nonlinearity: Callable[[Tensor], Tensor], threshold: float | None = None
+    ) -> None:
+        super().__init__()
+        self.nonlinearity = nonlinearity
+        self.threshold = threshold
+
+    def transformed(self, output: Tensor) -> Tensor:
+        """Probabilities of one member's output."""
+        # A binary net has one value a row, in whatever shape its module puts it out.
+        return self.nonlinearity(
+            output if self.threshold is None else output.reshape(-1)
+        )
+
+    def natural(self, output: Tensor) -> Tensor:
+        return super().natural(torch.stack(list(map(self.transformed, output))))
+
+    def decide(self, proba: Any) -> Any:
+        if self.threshold is None:
+            return super().decide(proba)
+        return (proba[..., 1] > self.threshold) * 1
+
+    def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
+        return self.decide(self.proba(natural)) == y
+
+
 class Bernoulli(Family):
     """One-logit members under ``BCEWithLogitsLoss``: binary classification.
 
@@ -277,13 +317,19 @@ class Bernoulli(Family):
         The criterion's ``pos_weight``: the factor of the positive class.
     weight : Tensor with one value or None, default=None
         The criterion's ``weight``: the factor of every row.
+    threshold : float in [0, 1], default=0.5
+        A row is of the second class where that is more probable than this.
     """
 
     def __init__(
-        self, pos_weight: Tensor | None = None, weight: Tensor | None = None
+        self,
+        pos_weight: Tensor | None = None,
+        weight: Tensor | None = None,
+        threshold: float = 0.5,
     ) -> None:
         self.pos_weight = pos_weight
         self.weight = weight
+        self.threshold = threshold
 
     def natural(self, output: Tensor) -> Tensor:
         return _at_least_float32(output).reshape(len(output), 1, -1)
@@ -310,8 +356,12 @@ class Bernoulli(Family):
         positive = torch.sigmoid(natural)
         return torch.cat([1 - positive, positive], dim=-2).transpose(-1, -2)
 
+    def decide(self, proba: Any) -> Any:
+        return (proba[..., 1] > self.threshold) * 1
+
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
-        return (natural.squeeze(1) > 0) == (y > 0.5)
+        # Not of the logit: what `decide` is given is rounded.
+        return (torch.sigmoid(natural.squeeze(1)) > self.threshold) == (y > 0.5)
 
     def check_output(
         self, output: Tensor, n_samples: int, n_classes: int
@@ -327,72 +377,3 @@ class Bernoulli(Family):
                 f"{n_samples}, with criterion=BCEWithLogitsLoss"
             )
         return None
-
-
-def _categorical(criterion: nn.CrossEntropyLoss) -> Categorical:
-    return Categorical(
-        criterion.weight, criterion.label_smoothing, criterion.ignore_index
-    )
-
-
-def _probabilities(criterion: nn.NLLLoss) -> CategoricalProbabilities:
-    return CategoricalProbabilities(
-        criterion.weight, ignore_index=criterion.ignore_index
-    )
-
-
-def _bernoulli(criterion: nn.BCEWithLogitsLoss) -> Bernoulli:
-    return Bernoulli(criterion.pos_weight, criterion.weight)
-
-
-_FAMILY_OF_CRITERION: dict[type[nn.Module], Callable[..., Family]] = {
-    nn.CrossEntropyLoss: _categorical,
-    nn.NLLLoss: _probabilities,
-    nn.BCEWithLogitsLoss: _bernoulli,
-}
-
-
-def family_of(criterion: nn.Module) -> Family:
-    """The family that a member's criterion stands for.
-
-    Parameters
-    ----------
-    criterion : nn.Module
-        An initialized ``CrossEntropyLoss``, ``NLLLoss`` (on probabilities, as skorch
-        means it) or ``BCEWithLogitsLoss``, with ``reduction="mean"``. Their weights,
-        label smoothing and ignored index are kept.
-
-    Returns
-    -------
-    Family
-
-    Raises
-    ------
-    ValueError
-        When no family is known for the criterion: another class, a subclass with a
-        ``forward`` of its own, another reduction.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sklearn_jointens.losses import family_of
-    >>> type(family_of(torch.nn.CrossEntropyLoss())).__name__
-    'Categorical'
-    """
-    criterion = getattr(criterion, "_orig_mod", criterion)  # torch.compile's wrapper
-    for known in _FAMILY_OF_CRITERION:
-        if isinstance(criterion, known) and type(criterion).forward is known.forward:
-            break
-    else:
-        names = ", ".join(known.__name__ for known in _FAMILY_OF_CRITERION)
-        raise ValueError(
-            "The 'criterion' parameter of the member must be one of {"
-            f"{names}}}, whose exponential family is known. "
-            f"Got {type(criterion).__name__} instead."
-        )
-    if criterion.reduction != "mean":
-        raise ValueError(
-            "The 'criterion__reduction' parameter of the member must be 'mean'. "
-            f"Got {criterion.reduction!r} instead."
-        )
-    return _FAMILY_OF_CRITERION[known](criterion)

@@ -34,8 +34,6 @@ class GroupedTerms(NamedTuple):
         Each member's mean negative log-likelihood.
     natural : Tensor of shape (n_groups, n_outputs, n_samples)
         The ensembles' natural parameters.
-    member_first : Tensor of shape (n_groups, n_members, n_samples), bool, or None
-        As in `JointTerms`.
     """
 
     total: Tensor
@@ -43,7 +41,6 @@ class GroupedTerms(NamedTuple):
     ensemble_losses: Tensor
     member_losses: Tensor
     natural: Tensor
-    member_first: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -104,14 +101,14 @@ class _GroupedLoss(torch.autograd.Function):
         lam: Tensor,
         weight: Tensor | None,
         gradient_scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         natural = flat.unflatten(0, (len(lam), -1))
         n_members, n_samples = natural.shape[1], natural.shape[3]
         rows = row_weights(target, weight, natural)
         own_rows = rows if rows is not None and rows.shape[1] > 1 else None
-        member_nll, bulk, mean = nll_and_mean(natural, family, target)
+        member_nll, mean = nll_and_mean(natural, family, target)
         ensemble = mean_natural(natural, own_rows)
-        ensemble_nll, _, ensemble_mean = nll_and_mean(
+        ensemble_nll, ensemble_mean = nll_and_mean(
             ensemble.unsqueeze(1), family, target
         )
         if rows is None:
@@ -140,10 +137,8 @@ class _GroupedLoss(torch.autograd.Function):
                 by_row = rows.unsqueeze(2)
                 gradient = torch.addcmul(shared * by_row, mean, own * by_row, out=mean)
             ctx.save_for_backward(gradient.view(flat.shape))
-        # The largest natural parameter less the target's own.
-        first = None if target.index is None else bulk == 0
         ctx.mark_non_differentiable(losses, ensemble_losses, member_losses, ensemble)
-        return losses.sum(), losses, ensemble_losses, member_losses, ensemble, first
+        return losses.sum(), losses, ensemble_losses, member_losses, ensemble
 
     @staticmethod
     def backward(ctx: Any, grad_total: Tensor, *_: Tensor) -> tuple[Any, ...]:

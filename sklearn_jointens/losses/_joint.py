@@ -28,16 +28,12 @@ class JointTerms(NamedTuple):
         Each member's mean negative log-likelihood.
     natural : Tensor of shape (n_outputs, n_samples)
         The ensemble's natural parameters.
-    member_first : Tensor of shape (n_members, n_samples), bool, or None
-        Whether no class is more probable than the target's. It comes for nothing, and
-        is None where the statistic is not that of one class.
     """
 
     loss: Tensor
     ensemble_loss: Tensor
     member_losses: Tensor
     natural: Tensor
-    member_first: Tensor | None
 
     @property
     def diversity(self) -> Tensor:
@@ -80,14 +76,14 @@ def mean_natural(natural: Tensor, own: Tensor | None) -> Tensor:
 
 def nll_and_mean(
     natural: Tensor, family: Family, target: Target
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Negative log-likelihood (..., n_samples), its bulk, and the scaled mean."""
+) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood (..., n_samples), and the scaled mean."""
     bulk, rest, mean = family.moments(natural)
     if target.scale is not None:
         bulk, rest = bulk * target.scale, rest * target.scale
         mean = mean * target.scale.unsqueeze(-2)
     bulk = bulk - target.inner(natural)
-    return bulk + rest, bulk, mean
+    return bulk + rest, mean
 
 
 def saved_gradient(ctx: Any, grad_loss: Tensor) -> Tensor:
@@ -119,13 +115,13 @@ class _JointLoss(torch.autograd.Function):
         lam: float,
         weight: Tensor | None,
         gradient_scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         n_members, _, n_samples = natural.shape
         rows = row_weights(target, weight, natural)
-        member_nll, bulk, mean = nll_and_mean(natural, family, target)
+        member_nll, mean = nll_and_mean(natural, family, target)
         own_rows = rows if rows is not None and rows.ndim == 2 else None
         ensemble = mean_natural(natural, own_rows)
-        ensemble_nll, _, ensemble_mean = nll_and_mean(ensemble[None], family, target)
+        ensemble_nll, ensemble_mean = nll_and_mean(ensemble[None], family, target)
         if rows is None:
             member_losses, ensemble_loss = member_nll.mean(1), ensemble_nll.mean()
         else:
@@ -150,10 +146,8 @@ class _JointLoss(torch.autograd.Function):
                 if rows is not None:
                     gradient.mul_(rows[:, None, :])
             ctx.save_for_backward(gradient)
-        # The largest natural parameter less the target's own.
-        first = None if target.index is None else bulk == 0
         ctx.mark_non_differentiable(ensemble_loss, member_losses, ensemble)
-        return loss, ensemble_loss, member_losses, ensemble, first
+        return loss, ensemble_loss, member_losses, ensemble
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from skorch.dataset import Dataset
 from torch import Tensor
-from torch.utils.data import Subset
+from torch.utils.data import Subset, default_collate
 
 # Options of DataLoader that a sliced batch honours or has no need of.
 SLICEABLE_OPTIONS = {
@@ -171,6 +171,11 @@ class ArrayDataset(Dataset):
         self.index_device = self.device if is_resident else torch.device("cpu")
         super().__init__(X, None if y is None else y.to(self.device))
 
+    def transform(self, X: Any, y: Any) -> tuple[Tensor, Any]:
+        """One row, for an iterator of the user's own."""
+        X, y = super().transform(X, y)
+        return torch.as_tensor(X).to(self.dtype), y
+
     def rows(self, index: slice | Tensor) -> Tensor:
         """The rows of X at `index`, dense, as members take them."""
         return to_device(self._gathered(index), self.device).to(self.dtype)
@@ -285,6 +290,12 @@ class _Numbered(torch.utils.data.Dataset):
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
 
+    def __getattr__(self, name: str) -> Any:
+        # A sampler may want the targets; but rows are fetched here, one by one.
+        if name == "dataset" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -307,11 +318,35 @@ class WeightedLoader:
     def __init__(self, build: Any, dataset: Any, weight: Tensor) -> None:
         _, index = unwrap_subset(dataset)
         self.loader = build(_Numbered(dataset))
+        collate = getattr(self.loader, "collate_fn", default_collate)
+        if collate is not default_collate:
+            raise ValueError(
+                "The 'collate_fn' of the member's iterators must be torch's own when "
+                "rows have weights (sample_weight, class_weight, bootstrap). "
+                f"Got {collate!r} instead."
+            )
         self.weight = weight if index is None else weight[..., index.to(weight.device)]
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
-        for (X, y), i in self.loader:
+        for batch in self.loader:
+            if not _is_numbered(batch):
+                raise ValueError(
+                    "The 'iterator_train' and 'iterator_valid' parameters of the "
+                    "member must leave batches as they are when rows have weights "
+                    "(sample_weight, class_weight, bootstrap); change rows in a "
+                    f"'dataset'. Got {type(self.loader).__name__} instead."
+                )
+            (X, y), i = batch
             yield Batch(X, y, self.weight[..., to_device(i, self.weight.device)])
+
+
+def _is_numbered(batch: Any) -> bool:
+    """Whether a batch is numbered items, put together and otherwise as they were."""
+    try:
+        (_, y), i = batch
+    except (TypeError, ValueError):
+        return False
+    return isinstance(i, Tensor) and i.shape == (len(y),)

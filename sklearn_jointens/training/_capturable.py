@@ -10,6 +10,7 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
+from sklearn_jointens.losses import TransformedProbabilities
 from sklearn_jointens.training._callbacks import MemberNormClipping, is_stock
 
 # Optimizers that keep all that changes from step to step in tensors.
@@ -63,6 +64,8 @@ def why_stock(net: Any) -> str | None:
     for name in _STEP_METHODS:
         if getattr(prototype_class, name).__module__ not in _STOCK_MODULES:
             return f"{prototype_class.__name__} has a '{name}' of its own"
+    if isinstance(net.prediction_family_, TransformedProbabilities):
+        return "'predict_nonlinearity' is a function of the user's own"
     for name, callback in net.callbacks_:
         looks = type(callback).on_grad_computed is not Callback.on_grad_computed
         if looks and type(callback) is not MemberNormClipping:

@@ -5,34 +5,40 @@ skorch's loop, optimizer, callbacks and history work as they do for one network,
 the ENSEMBLE wherever a network is predicted with or scored.
 """
 
+import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet, NeuralNetBinaryClassifier
-from skorch.dataset import get_len, unpack_data
+from skorch import NeuralNet
 from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sklearn_jointens.losses import Family, joint_terms
+from sklearn_jointens.losses import Family, TransformedProbabilities, joint_terms
+from sklearn_jointens.losses._joint import mean_natural
 from sklearn_jointens.nn import VectorizedModule
-from sklearn_jointens.training._batches import unwrap_subset
+from sklearn_jointens.training._batches import Batch, unwrap_subset
 from sklearn_jointens.training._callbacks import (
     EpochLog,
     FitProgress,
     for_each_member,
 )
+from sklearn_jointens.training._epoch import lone_rows_explained, run_without_waiting
 from sklearn_jointens.training._folds import SomeMembers, folds_of
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._member_net import MemberNet, derived_net
 from sklearn_jointens.training._optimizer import can_fuse
 from sklearn_jointens.training._precision import forward_precision, training_precision
-from sklearn_jointens.training._prediction import prediction_batches
+from sklearn_jointens.training._prediction import (
+    has_own_batches,
+    natural_chunks,
+    prediction_family,
+)
 from sklearn_jointens.training._record import EpochRecord
+from sklearn_jointens.training._seams import overrides
 from sklearn_jointens.training._step_graph import StepGraph, step_graph
 
 
@@ -56,6 +62,8 @@ class JointNet(MemberNet):
     # Wrapped in a tuple: skorch wants modules to be set by `initialize_module` alone.
     vectorized_: tuple[VectorizedModule]
     family_: Family
+    # Of what is predicted, see `prediction_family`.
+    prediction_family_: Any = None
     lam_: float
     precision_: str | None = None
     callbacks_: list[tuple[str, Any]]
@@ -133,11 +141,11 @@ class JointNet(MemberNet):
         in_training = self.is_training_ and self.module_.training
         precision = self.precision_ if in_training else None
         with forward_precision(precision, self.device):
-            if isinstance(self, NeuralNetBinaryClassifier):
-                # skorch's binary `infer` flattens the members away.
-                outputs = NeuralNet.infer(self, x, **fit_params)
-            else:
+            if overrides(self, "infer"):
                 outputs = super().infer(x, **fit_params)
+            else:
+                # skorch's binary `infer` would flatten the members away.
+                outputs = NeuralNet.infer(self, x, **fit_params)
         return outputs[0] if isinstance(outputs, tuple) else outputs
 
     def get_loss(
@@ -156,23 +164,26 @@ class JointNet(MemberNet):
             self.family_,
             gradient_scale=natural.shape[0],
         )
-        correct = terms.member_first if training else None
-        if correct is None:
-            correct = self.family_.is_correct(natural.detach(), y)
+        family, ensemble = self.prediction_family_, terms.natural
+        if isinstance(family, TransformedProbabilities):
+            natural = family.natural(y_pred.detach())
+            own = self.batch_weight_
+            own = own if own is not None and own.ndim == 2 else None
+            ensemble = mean_natural(natural, own)
         self.step_ = {
-            "y_pred": self.family_.output(terms.natural),
+            "y_pred": family.output(ensemble),
             "terms": terms,
-            "member_correct": correct,
+            "member_correct": family.is_correct(natural.detach(), y),
         }
         return terms.loss if training else terms.ensemble_loss
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        if self.step_graph_ is None:
-            return super().train_step(batch, **fit_params)
-        return self.step_graph_.run(batch, fit_params)
+        if self.step_graph_ is not None:
+            return self.step_graph_.run(batch, fit_params)
+        return self._ensemble_step(super().train_step, batch, fit_params, True)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        return self._ensemble_step(super().train_step_single, batch, fit_params)
+        return self._ensemble_step(super().train_step_single, batch, fit_params, True)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         members = getattr(batch, "members", None)
@@ -187,16 +198,38 @@ class JointNet(MemberNet):
         return {**step, "members": members}
 
     def _ensemble_step(
-        self, step_fn: Any, batch: Any, fit_params: dict[str, Any]
+        self,
+        step_fn: Any,
+        batch: Any,
+        fit_params: dict[str, Any],
+        training: bool = False,
     ) -> dict[str, Any]:
+        if training and self.weight_ is not None and not isinstance(batch, Batch):
+            raise ValueError(
+                "The member's class must train on the batches of its iterators as they "
+                "are when rows have weights (sample_weight, class_weight, bootstrap). "
+                f"Got batches of {type(batch).__name__} instead, which have none."
+            )
         self.batch_weight_ = getattr(batch, "weight", None)
+        self.step_ = {}
         step = step_fn(batch, **fit_params)
-        step.update(self.step_)
-        return step
+        if not self.step_:
+            raise ValueError(
+                "The member's class must compute the loss with 'get_loss', which is "
+                "that of all members. Got other steps of "
+                f"{type(self).prototype_class.__name__} instead."
+            )
+        return step if "terms" in step else {**step, **self.step_}
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         outputs = super().evaluation_step(batch, training=training)
-        return self.family_.output(self.family_.natural(outputs).mean(0))
+        family = self.prediction_family_
+        return family.output(family.natural(outputs).mean(0))
+
+    def _get_predict_nonlinearity(self) -> Any:
+        if isinstance(self.prediction_family_, TransformedProbabilities):
+            return torch.nn.Identity()  # steps put out probabilities
+        return super()._get_predict_nonlinearity()
 
     # -- one epoch -------------------------------------------------------------------
 
@@ -225,52 +258,14 @@ class JointNet(MemberNet):
         run = super().run_single_epoch
         is_stock = run.__func__ is NeuralNet.run_single_epoch
         if is_stock and torch.device(self.device).type != "cpu":
-            run = self._run_without_waiting
+            run = functools.partial(run_without_waiting, self)
         with (
             training_precision(self.precision_ if training else None),
-            self._explain_lone_rows(),
+            lone_rows_explained(self.batch_size),
         ):
             run(iterator, training, prefix, step_fn, **params)
         if training:
             self._check_finite()
-
-    def _run_without_waiting(
-        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **params: Any
-    ) -> None:
-        """skorch's epoch, which reads the losses once at its end.
-
-        Reading a loss waits for the device, which would then idle at every batch.
-        """
-        name, losses = f"{prefix}_loss", []
-        try:
-            for batch in iterator:
-                self.notify("on_batch_begin", batch=batch, training=training)
-                step = step_fn(batch, **params)
-                losses.append(step["loss"].detach())
-                # A callback that looks may wait for it.
-                self.history.record_batch(name, losses[-1])
-                X, _ = unpack_data(batch)
-                self.history.record_batch(f"{prefix}_batch_size", get_len(X))
-                self.notify("on_batch_end", batch=batch, training=training, **step)
-        finally:
-            values = torch.stack(losses).tolist() if losses else []
-            rows = (row for row in self.history[-1]["batches"] if name in row)
-            for row, value in zip(rows, values, strict=True):
-                row[name] = value
-        self.history.record(f"{prefix}_batch_count", len(losses))
-
-    @contextmanager
-    def _explain_lone_rows(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as error:
-            if "more than 1 value per channel" not in str(error):
-                raise
-            raise ValueError(
-                "The 'batch_size' parameter of the member must not leave a batch of "
-                "one row, which batch normalization cannot train on; use another, or "
-                f"iterator_train__drop_last=True. Got {self.batch_size} instead."
-            ) from error
 
     def _check_finite(self) -> None:
         losses = self.history[-1, "batches", :, "train_loss"]
@@ -339,15 +334,7 @@ class JointNet(MemberNet):
         y : Tensor of shape (n_rows,) or None
             Encoded targets of the rows of a data set.
         """
-        # As it is: compiled, it would be compiled again for every size of a chunk.
-        module = self.plain_module
-        module = module if members is None else module.select(members)
-        module.eval()
-        with torch.inference_mode():
-            for rows, y in prediction_batches(self, data, module):
-                outputs = module(rows)
-                outputs = outputs[0] if isinstance(outputs, tuple) else outputs
-                yield self.family_.natural(outputs), y
+        return natural_chunks(self, data, members)
 
 
 def joint_net(
@@ -389,4 +376,7 @@ def joint_net(
     net.lam_ = lam
     net.precision_ = precision
     net.labels_ = labels
-    return net.initialize()
+    net.initialize()
+    net.prediction_family_ = prediction_family(net, family)
+    net.has_own_batches_ = has_own_batches(net)
+    return net

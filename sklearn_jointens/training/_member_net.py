@@ -15,7 +15,7 @@ import torch
 from scipy import sparse
 from sklearn.base import clone
 from skorch import NeuralNetClassifier
-from skorch.dataset import Dataset
+from skorch.dataset import Dataset, get_len
 from skorch.history import History
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -33,6 +33,9 @@ from sklearn_jointens.training._module_arguments import (
     sizes_from_data,
     weight_dtype,
 )
+from sklearn_jointens.training._prediction import check_row_count
+from sklearn_jointens.training._seams import is_own
+from sklearn_jointens.training._splits import split_rows
 
 if TYPE_CHECKING:
     from skorch import NeuralNet as _SkorchNet
@@ -121,6 +124,9 @@ class MemberNet(_SkorchNet):
             accepted = inspect.signature(self.module).parameters
             sizes = {k: v for k, v in self.data_sizes_.items() if k in accepted}
             kwargs = {**sizes, **kwargs}
+        if prefix.startswith("iterator_") and not self.is_training_:
+            # Predicting leaves no row out.
+            kwargs |= {"drop_last": False} if "drop_last" in kwargs else {}
         return kwargs
 
     @property
@@ -135,18 +141,29 @@ class MemberNet(_SkorchNet):
         if isinstance(X, torch.utils.data.Dataset):
             return X
         if y is not None and self.labels_ is not None:
-            y = np.searchsorted(self.labels_, y)
-            if self._is_one_logit():
-                y = y.astype(np.float32)  # as the criterion takes it
-        if self.dataset is not Dataset:
-            return super().get_dataset(X, y)
-        X = self._as_array(X)
+            y = self.encode(y)
+        if self.dataset is Dataset and not is_own(super().get_dataset):
+            return self.array_dataset(X, y)
+        dataset = super().get_dataset(X, y)
+        if hasattr(dataset, "__len__"):
+            check_row_count(len(dataset), get_len(X))
+        return dataset
+
+    def encode(self, y: Any) -> np.ndarray:
+        """Labels as the targets that the criterion takes."""
+        assert self.labels_ is not None
+        encoded = np.searchsorted(self.labels_, np.asarray(y))
+        return encoded.astype(np.float32) if self._is_one_logit() else encoded
+
+    def array_dataset(self, X: Any, y: Any = None) -> ArrayDataset:
+        """Rows, and encoded targets, as a data set that can be sliced."""
+        X = self.as_array(X)
         if y is not None:
             y = torch.as_tensor(y)
             y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 
-    def _as_array(self, X: Any) -> Any:
+    def as_array(self, X: Any) -> Any:
         if sparse.issparse(X):
             return X.tocsr()
         if isinstance(X, np.ndarray | Tensor):
@@ -154,9 +171,9 @@ class MemberNet(_SkorchNet):
         return np.asarray(X) if self.columns_ is None else self.columns_.transform(X)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        train, valid = super().get_split_datasets(X, y, **params)
-        self.weighted_, _ = unwrap_subset(train)
-        return train, valid
+        given = self.get_dataset(X, y)
+        self.weighted_, _ = unwrap_subset(given)
+        return split_rows(self, given, y, params)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         name = "iterator_train" if training else "iterator_valid"
@@ -169,14 +186,12 @@ class MemberNet(_SkorchNet):
             getattr(self, name) is DataLoader
             and isinstance(base, ArrayDataset)
             and SLICEABLE_OPTIONS.issuperset(options)
+            and not is_own(super().get_iterator)
         ):
             options.setdefault("batch_size", self.batch_size)
             if options["batch_size"] == -1:
                 options["batch_size"] = len(dataset)
             if not self.is_training_:
-                # Predicting leaves no row out, and draws nothing from the global
-                # generator.
-                options["drop_last"] = False
                 options.setdefault("generator", torch.Generator())
             slicer = BatchSlicer(dataset, weight, **options)
             if training and not len(slicer):
@@ -191,11 +206,6 @@ class MemberNet(_SkorchNet):
             return _without_global_draws(build(dataset))
         if weight is None:
             return build(dataset)
-        if "collate_fn" in options:
-            raise ValueError(
-                f"The '{name}__collate_fn' parameter of the member cannot be combined "
-                "with weights of the rows (sample_weight, class_weight, bootstrap)."
-            )
         return WeightedLoader(build, dataset, weight)
 
     def move_to(self, device: Any) -> "MemberNet":
@@ -349,6 +359,7 @@ def derived_net(prototype: Any, mixin: Any = MemberNet) -> Any:
     prototype_class: Any = type(prototype)
     net = unfitted_net(prototype, derive_class(mixin, prototype_class))
     net.set_params(device=resolve_device(net.device))
+    net.columns_ = getattr(prototype, "columns_", None)
     return net
 
 

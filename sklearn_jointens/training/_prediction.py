@@ -1,14 +1,18 @@
-"""Rows to predict, in batches that members take."""
+"""Predicting with all members at once: rows in batches, and what is made of outputs."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+from skorch import NeuralNetBinaryClassifier
 from skorch.dataset import Dataset, unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from sklearn_jointens.losses import Bernoulli, Family, TransformedProbabilities
 from sklearn_jointens.training._batches import (
+    SLICEABLE_OPTIONS,
     ArrayDataset,
     BatchSlicer,
     chunk_size,
@@ -16,41 +20,160 @@ from sklearn_jointens.training._batches import (
     unwrap_subset,
 )
 from sklearn_jointens.training._module_arguments import input_dtype
+from sklearn_jointens.training._seams import overrides
 
 
-def prediction_batches(
-    net: Any, data: Any, module: Any
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Successive rows, and their targets where the data has them.
+def prediction_family(net: Any, family: Family) -> Family:
+    """The family of what a net predicts: its loss's, unless the prototype says more.
 
     Parameters
     ----------
-    net : JointNet
-        Whose data sets and iterators are used.
-    data : ndarray or CSR array of shape (n_samples, ...), or Dataset
-    module : VectorizedModule
-        That is to take the rows.
-
-    Yields
-    ------
-    rows : Tensor of shape (n_rows, ...)
-    y : Tensor of shape (n_rows,) or None
+    net : skorch net
+        Initialized.
+    family : Family
+        Of its criterion.
     """
-    if not isinstance(data, torch.utils.data.Dataset):
-        if net.dataset is Dataset:
-            size, dtype = chunk_size(module, data), input_dtype(module, data)
-            for rows in row_chunks(data, size, dtype, net.device):
-                yield rows, None
-            return
-        data = net.get_dataset(data)
-    base, _ = unwrap_subset(data)
-    if isinstance(base, ArrayDataset):
+    threshold = None
+    if isinstance(net, NeuralNetBinaryClassifier):
+        threshold = float(net.threshold)
+    if net.predict_nonlinearity != "auto" or overrides(
+        net, "_get_predict_nonlinearity"
+    ):
+        nonlinearity = net._get_predict_nonlinearity()
+        return TransformedProbabilities(nonlinearity, threshold)
+    return family if threshold is None else Bernoulli(threshold=threshold)
+
+
+def has_own_batches(net: Any) -> bool:
+    """Whether a net predicts rows in batches that are made in the user's own way."""
+    return (
+        net.dataset is not Dataset
+        or net.iterator_valid is not DataLoader
+        or overrides(net, "get_dataset")
+        or overrides(net, "get_iterator")
+        or not SLICEABLE_OPTIONS.issuperset(net.get_params_for("iterator_valid"))
+    )
+
+
+def natural_chunks(
+    net: Any, data: Any, members: Any = None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """What `JointNet.natural_iter` yields."""
+    # As it is: compiled, it would be compiled again for every size of a chunk.
+    module = net.plain_module
+    module = module if members is None else module.select(members)
+    module.eval()
+    infer = with_module(net, module).infer if overrides(net, "infer") else module
+    with torch.inference_mode():
+        for rows, y in _batches(net, data, module):
+            outputs = infer(rows)
+            outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+            yield net.prediction_family_.natural(outputs), y
+
+
+def with_module(net: Any, module: Any) -> Any:
+    """The net with another module; a copy, since threads may share the net."""
+    other = object.__new__(type(net))
+    other.__dict__.update(net.__dict__, module_=module)
+    return other
+
+
+def _batches(
+    net: Any, data: Any, module: Any
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Successive rows, and their targets where the data has them."""
+    is_dataset = isinstance(data, torch.utils.data.Dataset)
+    if not is_dataset and not net.has_own_batches_:
+        size, dtype = chunk_size(module, data), input_dtype(module, data)
+        for rows in row_chunks(data, size, dtype, net.device):
+            yield rows, None
+        return
+    n_rows = len(data) if is_dataset else data.shape[0]
+    dataset = data if is_dataset else net.get_dataset(data)
+    base, _ = unwrap_subset(dataset)
+    if isinstance(base, ArrayDataset) and not net.has_own_batches_:
         batches: Any = BatchSlicer(
-            data,
+            dataset,
             batch_size=chunk_size(module, base.X),
             generator=torch.Generator(),  # not torch's own, which others draw from
         )
     else:
-        batches = net.get_iterator(data)
+        batches = net.get_iterator(dataset)
+    n_given = 0
     for batch in batches:
-        yield to_tensor(unpack_data(batch), device=net.device)
+        rows, y = to_tensor(unpack_data(batch), device=net.device)
+        n_given += len(rows)
+        if n_given > n_rows:
+            break
+        yield rows, y
+    check_row_count(n_given, n_rows)
+
+
+def check_row_count(n_given: int, n_rows: int) -> None:
+    """Raise unless batches gave as many rows as there are."""
+    if n_given != n_rows:
+        raise ValueError(
+            "The 'dataset' and 'iterator_valid' parameters of the member must give "
+            f"each row of X once. Got {n_given} rows for {n_rows} rows of X instead."
+        )
+
+
+def rows_as_predicted(net: Any, X: Any) -> Tensor:
+    """Rows of X as they are predicted, each of which has to come once, in its place.
+
+    Parameters
+    ----------
+    net : MemberNet
+        Initialized.
+    X : ndarray or CSR array of shape (n_samples, ...)
+        A few rows.
+
+    Raises
+    ------
+    ValueError
+        The prototype's data sets or iterators give other rows, or another order.
+    """
+    rows, iterator = _rows(net, X)
+    if not has_own_batches(net):
+        return rows
+    check_row_count(len(rows), X.shape[0])
+    is_ordered = _order(iterator, X.shape[0]) == list(range(X.shape[0]))
+    if is_ordered:
+        alone = [_rows(net, X[i : i + 1])[0] for i in range(X.shape[0])]
+        is_ordered = not _are_permuted(rows, torch.cat(alone))
+    if not is_ordered:
+        raise ValueError(
+            "The 'dataset' and 'iterator_valid' parameters of the member must give the "
+            "rows of X in their order, in which predictions are returned. "
+            "Got another order instead."
+        )
+    return rows
+
+
+def _rows(net: Any, X: Any) -> tuple[Tensor, Any]:
+    iterator = net.get_iterator(net.get_dataset(X))
+    batches = [unpack_data(batch)[0] for batch in iterator]
+    kinds = [type(rows).__name__ for rows in batches if not isinstance(rows, Tensor)]
+    if kinds:
+        raise ValueError(
+            "The 'dataset' and 'iterator_valid' parameters of the member must give "
+            f"the rows of a batch as one tensor. Got {kinds[0]} instead."
+        )
+    rows = torch.cat(batches) if batches else torch.empty(0)
+    return to_tensor(rows, device=net.device), iterator
+
+
+def _order(iterator: Any, n_rows: int) -> list[int]:
+    """Places of the rows that a DataLoader gives; others are taken at their word."""
+    if not isinstance(iterator, DataLoader):
+        return list(range(n_rows))
+    if iterator.batch_sampler is None:
+        return list(iterator.sampler)
+    return [i for batch in iterator.batch_sampler for i in batch]
+
+
+def _are_permuted(rows: Tensor, others: Tensor) -> bool:
+    """Whether rows are the same as others in another order."""
+    if rows.shape != others.shape or torch.equal(rows, others):
+        return False
+    return torch.equal(rows.unique(dim=0), others.unique(dim=0))

@@ -14,6 +14,7 @@ from skorch.callbacks import (
 from skorch.dataset import ValidSplit
 from torch.optim import lr_scheduler
 
+from sklearn_jointens.losses import TransformedProbabilities
 from sklearn_jointens.training._batches import BatchSlicer
 from sklearn_jointens.training._callbacks import (
     BestEpoch,
@@ -75,6 +76,8 @@ def why_one_by_one(net: Any, data: Any) -> str | None:
         return f"members are run one by one or by vmap ({module.reason})"
     if not is_stock(prototype_class):
         return f"{prototype_class.__name__} may train in a way of its own"
+    if isinstance(net.prediction_family_, TransformedProbabilities):
+        return "'predict_nonlinearity' is a function of the user's own"
     if net.compile:
         return "members are compiled"
     if net.train_split and type(net.train_split) not in (MemberFolds, ValidSplit):

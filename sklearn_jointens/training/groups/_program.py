@@ -138,16 +138,10 @@ class Program:
             family,
             gradient_scale=self.n_members,
         )
-        correct = terms.member_first
-        if correct is None:
-            n_members = terms.member_losses.shape[1]
-            y = batch.y.repeat_interleave(n_members, 0)
-            if natural.shape[1] == 1:
-                correct = family.is_correct(natural.detach(), y)
-            else:
-                correct = natural.detach().argmax(1) == y
-            correct = correct.unflatten(0, (-1, n_members))
-        return terms, correct
+        n_members = terms.member_losses.shape[1]
+        y = batch.y.repeat_interleave(n_members, 0)
+        correct = self.net.prediction_family_.is_correct(natural.detach(), y)
+        return terms, correct.unflatten(0, (-1, n_members))
 
     def follow(self, optimizer: Any) -> None:
         """Take over what a scheduler has made of the optimizer's settings."""

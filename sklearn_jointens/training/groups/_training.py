@@ -225,7 +225,6 @@ class _GroupLoop:
             terms.ensemble_losses[g],
             terms.member_losses[g],
             terms.natural[g, :, :size],
-            None,
         )
         net.notify("on_batch_begin", batch=batch, training=False)
         net.history.record_batch("valid_loss", own.ensemble_loss.item())

@@ -133,7 +133,7 @@ class TabularNetClassifier(MemberNetClassifier):
 
     def fit(self, X: Any, y: Any, **fit_params: Any) -> Any:
         self.columns_ = ColumnCodes(X) if is_frame(X) else None
-        X = self._as_array(X)
+        X = self.as_array(X)
         with self._settling(X):
             return super().fit(X, y, **fit_params)
 
@@ -141,7 +141,7 @@ class TabularNetClassifier(MemberNetClassifier):
         asked = (vars(self).get(name) for name in self.settled_names)
         if hasattr(self, "module__encoding") and not any(a == _AUTO for a in asked):
             return super().partial_fit(X, y, **params)
-        with self._settling(self._as_array(X)):
+        with self._settling(self.as_array(X)):
             return super().partial_fit(X, y, **params)
 
     @contextmanager

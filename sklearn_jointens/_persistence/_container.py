@@ -12,6 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from sklearn_jointens._persistence._rules import in_short
+
 _FORMAT = "sklearn_jointens.JointEnsembleClassifier"
 VERSION = "2"
 
@@ -22,7 +24,7 @@ def write(path: str, text: str, tensors: dict[str, Tensor]) -> None:
         "format": _FORMAT,
         "version": VERSION,
         "state": text,
-        "sha256": _checksum(text, tensors),
+        "sha256": checksum(text, tensors),
     }
     data = serialize(tensors, metadata)
     draft = f"{path}.{uuid.uuid4().hex}"
@@ -46,7 +48,7 @@ def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor], int]:
             metadata = file.metadata() or {}
             if metadata.get("format") != _FORMAT:
                 raise ValueError(f"{path!r} was not written by save().")
-            version = metadata.get("version")
+            version = metadata.get("version", "")[:20]
             if version != VERSION:
                 raise ValueError(
                     f"{path!r} is of version {version!r}; this sklearn_jointens reads "
@@ -55,15 +57,17 @@ def read(path: str) -> tuple[dict[str, Any], dict[str, Tensor], int]:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(
-            f"{path!r} is truncated or was not written by save(): {error}"
+            f"{path!r} is truncated or was not written by save(): {in_short(error)}."
         ) from error
     text = metadata.get("state", "")
-    if metadata.get("sha256") != _checksum(text, tensors):
+    if metadata.get("sha256") != checksum(text, tensors):
         raise ValueError(f"{path!r} is damaged: its checksum is not that of its data.")
     try:
         state = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path!r} was not written by save(): {error}.") from error
+        raise ValueError(
+            f"{path!r} was not written by save(): {in_short(error)}."
+        ) from error
     if not isinstance(state, dict):
         raise ValueError(f"{path!r} was not written by save().")
     return state, tensors, size_of(text, tensors)
@@ -74,7 +78,7 @@ def size_of(text: str, tensors: dict[str, Tensor]) -> int:
     return len(text) + sum(tensor.nbytes for tensor in tensors.values())
 
 
-def _checksum(text: str, tensors: dict[str, Tensor]) -> str:
+def checksum(text: str, tensors: dict[str, Tensor]) -> str:
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         entry = [name, str(tensor.dtype), list(tensor.shape)]

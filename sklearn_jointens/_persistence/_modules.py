@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from sklearn_jointens._persistence._alike import alike
@@ -18,8 +19,10 @@ from sklearn_jointens.training import (
     isolated_random_state,
     unfitted_net,
 )
+from sklearn_jointens.training._module_arguments import input_dtype
 
-_OF_TORCH = vars(nn.Module()).keys()
+# The last two are of layers that have not seen data yet.
+_OF_TORCH = vars(nn.Module()).keys() | {"_initialize_hook", "_load_hook"}
 _MISSING = object()
 
 
@@ -87,12 +90,16 @@ def _passing_buffers(part: nn.Module) -> dict[str, Any]:
 
 def fresh_module(member: Any, prototype: Any) -> nn.Module:
     """A member's module as it was before anything changed it."""
-    net = unfitted_net(member)
-    if prototype is not None:
-        net.set_params(module=unfitted_net(prototype).module)
-    net.labels_, net.data_sizes_ = member.labels_, member.data_sizes_
+    # A module that was given as an instance is the prototype's as it was given.
+    told = {} if prototype is None else {"module": unfitted_net(prototype).module}
     with isolated_random_state(0, "cpu"):
-        return net.build_module()
+        return _unbuilt(member, **told).build_module()
+
+
+def _unbuilt(member: Any, **told: Any) -> Any:
+    net = unfitted_net(member, **told)
+    net.labels_, net.data_sizes_ = member.labels_, member.data_sizes_
+    return net
 
 
 def check_told_sizes(member: Any, n_bytes: int) -> None:
@@ -135,6 +142,7 @@ def new_member(prototype: Any, X: np.ndarray, labels: np.ndarray, columns: Any) 
 
 def members_of(
     member: Any,
+    X: np.ndarray,
     groups: list[dict[str, Tensor]],
     more: dict[str, Tensor],
     told: list[dict[str, Any]],
@@ -146,6 +154,7 @@ def members_of(
     ----------
     member : MemberNet
         The first, without a module.
+    X : ndarray of shape (0, ...)
     groups : list of dict of str to Tensor
         Of each member.
     more : dict of str to Tensor
@@ -173,6 +182,7 @@ def members_of(
             for kind in ("extra", "changed")
         )
         one.module_.load_state_dict({**tensors, **extra})
+        _wake(one.module_, X)
         for name, value in changed.items():
             _set_attribute(one.module_, name, value)
         one.module_.eval()
@@ -181,16 +191,21 @@ def members_of(
     return members
 
 
+def _wake(module: nn.Module, X: np.ndarray) -> None:
+    """Make lazy layers, which have their weights now, what they stand for."""
+    if any(isinstance(part, LazyModuleMixin) for part in module.modules()):
+        with torch.no_grad():
+            module.eval()(torch.as_tensor(X).to(input_dtype(module, X)))
+
+
 def _on_meta(member: Any) -> dict[str, Any] | None:
     """The state dict of a new module, its tensors without memory.
 
     None where the user's own module cannot be built like that.
     """
-    net = unfitted_net(member)
-    net.labels_, net.data_sizes_ = member.labels_, member.data_sizes_
     try:
         with torch.device("meta"):
-            return net.build_module().state_dict()
+            return _unbuilt(member).build_module().state_dict()
     except Exception:
         if member.module in (MLP, TabularMLP):
             raise
@@ -208,15 +223,18 @@ def _check_tensors(
         known = learned.keys() <= {"extra", "changed"}
         check(known, "members", "what modules have learned", learned)
         names = tensors.keys() | learned.get("extra", {}).keys()
-        for name in names ^ expected.keys():
+        for name in sorted(names ^ expected.keys()):
             rule = "a tensor of the module" if name in names else "there"
             check(False, f"{j}.{name}", rule, sorted(names))
         for name, tensor in tensors.items():
             like = expected[name]
             if isinstance(like, Tensor) and not is_lazy(like):
-                there = (tuple(tensor.shape), tensor.dtype)
-                rule = (tuple(like.shape), like.dtype)
-                check(there == rule, f"{j}.{name}", f"of {rule}", there)
+                there, rule = _described(tensor), _described(like)
+                check(there == rule, f"{j}.{name}", rule, there)
+
+
+def _described(tensor: Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}"
 
 
 def _set_attribute(module: nn.Module, path: str, value: Any) -> None:

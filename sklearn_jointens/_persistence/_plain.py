@@ -1,7 +1,7 @@
 """Values as JSON holds them, and back; what has no such form is refused by name."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -94,23 +94,31 @@ def from_plain(
     if kind == "tensor" and tensor is not None:
         return tensor(content)
     if kind == "part":
-        check(content in _PARTS.get(name, {}), name, "a known part", content)
+        is_known = type(content) is str and content in _PARTS.get(name, {})
+        check(is_known, name, "a known part", content)
         return _PARTS[name][content]
-    check(isinstance(content, list), name, "a known kind of value", value)
+    is_known = kind in ("kind", "dict", "tuple", "list") and type(content) is list
+    check(is_known, name, "a known kind of value", value)
     if kind == "kind":
-        class_name, params = content
-        check(class_name in _KINDS.get(name, {}), name, "a known kind", class_name)
-        return _KINDS[name][class_name](
-            **{key: from_plain(part, key) for key, part in params.items()}
-        )
+        return _object_of(content, name)
     if kind == "dict":
-        return {
-            from_plain(key, name, tensor): from_plain(part, name, tensor)
-            for key, part in content
-        }
-    check(kind in ("tuple", "list"), name, "a known kind of value", kind)
+        are_pairs = all(type(item) is list and len(item) == 2 for item in content)
+        check(are_pairs, name, "a dict of keys and values", content)
+        pairs = [[from_plain(part, name, tensor) for part in item] for item in content]
+        are_keys = all(isinstance(key, Hashable) for key, _ in pairs)
+        check(are_keys, name, "a dict of plain keys", content)
+        return dict(pairs)
     items = [from_plain(item, name, tensor) for item in content]
     return tuple(items) if kind == "tuple" else items
+
+
+def _object_of(content: list[Any], name: str) -> Any:
+    known = _KINDS.get(name, {})
+    is_whole = [type(part) for part in content] == [str, dict]
+    check(is_whole and content[0] in known, name, "of a known kind", content)
+    class_name, params = content
+    told = {key: from_plain(part, key) for key, part in params.items()}
+    return known[class_name](**told)
 
 
 def plain_labels(labels: np.ndarray) -> dict[str, Any]:
@@ -118,7 +126,7 @@ def plain_labels(labels: np.ndarray) -> dict[str, Any]:
     values = labels.tolist()
     if labels.dtype.kind == "U":
         labels = _text(values)
-    dtype = "object" if labels.dtype.kind == "O" else labels.dtype.str
+    dtype = labels.dtype.str if labels.dtype.kind in "biufU" else "object"
     return {"dtype": dtype, "values": [to_plain(v, "classes_") for v in values]}
 
 

@@ -60,7 +60,9 @@ def prototype_of(state: Any, n_tensors: int) -> Any:
     is_known = isinstance(state, dict) and state.keys() == {"class", "params"}
     check(is_known, "prototype", "a class and its parameters", state)
     class_name, told = state["class"], state["params"]
-    check(class_name in _MAKERS, "prototype", "of a known class", class_name)
+    is_class = type(class_name) is str and class_name in _MAKERS
+    check(is_class, "prototype", "of a known class", class_name)
+    check(type(told) is dict, "prototype", "of named settings", told)
     default = _MAKERS[class_name]()
     known = default.get_params(deep=False)
     params = {}
@@ -84,9 +86,8 @@ def check_setting(name: str, value: Any, default: Any) -> None:
     if name in _NUMBERS:
         check(is_number or value == default, name, "a number", value)
     if name == "device":
-        is_device = type(value) is str and (
-            value == "auto" or torch.device(value).type != "meta"
-        )
+        is_known = value is None or value == "auto"
+        is_device = is_known or torch.device(value).type != "meta"
         check(is_device, name, "a device that has memory", value)
 
 
@@ -109,7 +110,11 @@ def plain_table(member: Any, columns: Any) -> dict[str, Any] | None:
 
 
 def settled_by(
-    prototype: Any, table: Any, groups: list[dict[str, Tensor]], n_columns: int
+    prototype: Any,
+    table: Any,
+    groups: list[dict[str, Tensor]],
+    n_columns: int,
+    names: list[str] | None,
 ) -> tuple[Any, ColumnCodes | None]:
     """The prototype that is told what `plain_table` has kept, and the columns.
 
@@ -120,16 +125,17 @@ def settled_by(
     groups : list of dict of str to Tensor
         Of each member.
     n_columns : int
+    names : list of str or None
+        Of the columns, where they are text.
     """
-    is_tabular = isinstance(prototype, TabularNetClassifier)
-    check(
-        is_tabular == (table is not None), "table", "as the prototype needs it", table
-    )
+    needs_one = isinstance(prototype, TabularNetClassifier)
+    is_right = needs_one == (table is not None)
+    check(is_right, "table", "as the prototype needs it", table)
     if table is None:
         return prototype, None
-    check(
-        table.keys() == {"settled", "columns"}, "table", "columns and settings", table
-    )
+    is_whole = table.keys() == {"settled", "columns"}
+    is_whole = is_whole and type(table["settled"]) is dict
+    check(is_whole, "table", "columns and settings", table)
     said = {}
     for name, value in table["settled"].items():
         check(name in prototype.settled_names, "table", "of known settings", name)
@@ -139,15 +145,18 @@ def settled_by(
     columns = None
     if table["columns"] is not None:
         state = from_plain(table["columns"], "columns")
-        _check_columns(state, n_columns)
+        _check_columns(state, n_columns, names)
         columns = ColumnCodes.of_state(state)
     return unfitted_net(prototype, module__encoding=encoding, **said), columns
 
 
-def _check_columns(state: Any, n_columns: int) -> None:
-    names, is_category = state["names"], state["is_category"]
-    categories = state["categories"]
-    check(is_list_of(names, str), "columns", "named by text", names)
+def _check_columns(state: Any, n_columns: int, seen: list[str] | None) -> None:
+    entries = ("names", "is_category", "categories")
+    is_whole = isinstance(state, dict) and state.keys() == set(entries)
+    check(is_whole, "columns", f"a dict of {entries}", state)
+    names, is_category, categories = (state[name] for name in entries)
+    is_named = is_list_of(names, str) and (seen is None or names == seen)
+    check(is_named, "columns", "named as the features are", names)
     check(is_list_of(is_category, bool), "columns", "categories or not", is_category)
     check(is_list_of(categories, list), "columns", "lists of categories", categories)
     sizes = (len(names), len(is_category), len(categories))
@@ -161,10 +170,13 @@ def _check_columns(state: Any, n_columns: int) -> None:
 def _encoding(groups: list[dict[str, Tensor]], n_columns: int) -> TabularEncoding:
     """The encoding of a table, which is one for all members."""
     names = inspect.signature(TabularEncoding).parameters
+    for name in names:
+        is_there = all(f"encoding.{name}" in tensors for tensors in groups)
+        check(is_there, f"encoding.{name}", "there in all members", None)
     parts = {name: groups[0][f"encoding.{name}"] for name in names}
     for name, part in parts.items():
         is_one = all(alike(tensors[f"encoding.{name}"], part) for tensors in groups)
-        check(is_one, f"encoding.{name}", "the same in all members", name)
+        check(is_one, f"encoding.{name}", "the same in all members", "another")
     groups = (
         ("number_columns", "center", "scale"),
         ("bin_numbers", "bin_starts", "bin_slopes"),
@@ -181,6 +193,6 @@ def _encoding(groups: list[dict[str, Tensor]], n_columns: int) -> TabularEncodin
         check(part.dtype in dtypes, f"encoding.{name}", f"of {dtypes}", part.dtype)
         if is_place and len(part):
             stop = len(parts["center"]) if name == "bin_numbers" else n_columns
-            is_inside = 0 <= int(part.min()) and int(part.max()) < stop
+            is_inside = part.min() >= 0 and part.max() < stop
             check(is_inside, f"encoding.{name}", f"places below {stop}", part.tolist())
     return TabularEncoding(**parts)

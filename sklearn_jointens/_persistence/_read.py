@@ -18,11 +18,9 @@ from sklearn_jointens._persistence._prototype import (
     prototype_of,
     settled_by,
 )
-from sklearn_jointens._persistence._rules import WrongEntry, check, check_entries
+from sklearn_jointens._persistence._rules import check, check_entries, in_short
 from sklearn_jointens._tabular import tabular_classifier
 from sklearn_jointens.training import isolated_random_state
-
-_LONGEST_REASON = 300
 
 
 def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
@@ -34,7 +32,7 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
     if estimator is None and state.get("prototype", "missing") is None:
         raise ValueError(
             f"The 'estimator' parameter of {cls.__name__}.load must be the prototype "
-            "that was fitted, which the file cannot hold: load(path, estimator=net). "
+            f"that was fitted, which {name!r} cannot hold: load(path, estimator=net). "
             "Got None instead."
         )
     try:
@@ -44,13 +42,8 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
         # Of any kind: the file may be anybody's, and the module is the user's own.
         raise ValueError(
             f"{name!r} does not hold a {cls.__name__} that fits this prototype: "
-            f"{_in_short(error)}."
+            f"{in_short(error)}."
         ) from error
-
-
-def _in_short(error: Exception) -> str:
-    text = str(error).partition("\n")[0][:_LONGEST_REASON].rstrip(".")
-    return text if isinstance(error, WrongEntry) else f"{type(error).__name__}: {text}"
 
 
 def _rebuild(
@@ -74,13 +67,14 @@ def _rebuild(
         state["table"],
         groups,
         math.prod(shape),
+        state["feature_names_in"],
     )
     X = np.empty((0, *shape), dtype=state["dtype"])
     member = new_member(prototype, X, labels, columns)
     member.writes_input_ = state["writes_input"]
     seeds, seed_of_folds, places = state["draws"]
     fitted: dict[str, Any] = {
-        "estimators_": members_of(member, groups, more, state["members"], n_bytes),
+        "estimators_": members_of(member, X, groups, more, state["members"], n_bytes),
         "classes_": labels,
         "n_features_in_": state["n_features_in"],
         "_row_shape": shape,

@@ -8,6 +8,8 @@ from typing import Any
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
+_LONGEST_REASON = 300
+
 _LARGEST = 2**63 - 1
 
 
@@ -19,6 +21,12 @@ def check(is_right: Any, name: str, rule: str, value: Any) -> None:
     """Raise WrongEntry unless an entry keeps its rule."""
     if not is_right:
         raise WrongEntry(f"'{name}' must be {rule}. Got {_SHORT.repr(value)} instead")
+
+
+def in_short(error: Exception) -> str:
+    """What is wrong, as the end of a sentence."""
+    text = str(error).partition("\n")[0][:_LONGEST_REASON].rstrip(".")
+    return text if isinstance(error, WrongEntry) else f"{type(error).__name__}: {text}"
 
 
 def is_list_of(value: Any, *types: type) -> bool:

@@ -265,7 +265,15 @@ class MemberNet(_SkorchNet):
             for name in ("module_", "criterion_"):
                 light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
         light.__dict__["device"] = "cpu"
-        state = {**super(MemberNet, light).__getstate__(), "asked_device_": asked}
+        # What skorch pickles by itself of a fitted net goes with an unfitted one too:
+        # skops holds no dtype and no module.
+        apart = self.cuda_dependent_attributes_
+        light.__dict__["cuda_dependent_attributes_"] = [*apart, "module__"]
+        state = {
+            **super(MemberNet, light).__getstate__(),
+            "cuda_dependent_attributes_": apart,
+            "asked_device_": asked,
+        }
         if "prototype_class" in type(self).__dict__:
             state["prototype_class_"] = self.prototype_class
         return state

@@ -1,0 +1,1 @@
+"""What must hold wherever it is tried, tried at many places."""

@@ -18,6 +18,7 @@ from sklearn_jointens import (
     mlp_classifier,
     tabular_classifier,
 )
+from sklearn_jointens._persistence import _plain
 from sklearn_jointens._persistence._container import VERSION, checksum, read, write
 
 needs_linux = pytest.mark.skipif(not AVAILABLE, reason="reads what Linux keeps")
@@ -329,6 +330,21 @@ def test_a_size_that_no_tensor_proves_is_bounded_by_the_file(digits, tmp_path):
 
     assert "'row_shape' must be sizes of at most" in message
     assert message.endswith("Got 100000000000 instead.")
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path, monkeypatch):
+    monkeypatch.setattr(_plain, "_MOST_LABEL_BYTES", 100)
+    y = np.array(["a" * 30, "b", "c"])
+    clf = ensemble().fit(np.eye(3, dtype=np.float32), y)
+
+    with pytest.raises(ValueError, match="save") as caught:
+        clf.save(tmp_path / "ensemble")
+
+    assert str(caught.value) == (
+        "save() keeps what load() can check: 'classes' must be labels that need at "
+        "most 100 bytes as an array. Got 360 instead; use pickle or joblib."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- tables ----------------------------------------------------------------------------

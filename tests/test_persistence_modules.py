@@ -90,6 +90,14 @@ class Tied(Own):
         self.width = int(torch.ones(3).sum().item())
 
 
+class Referring(Own):
+    """Has its parameters and layers in a list as well."""
+
+    def __init__(self, n_features_in, n_classes):
+        super().__init__(n_features_in, n_classes)
+        self.names = [self.out.weight, {"layer": self.out}]
+
+
 class Lazy(nn.Module):
     def __init__(self, n_classes):
         super().__init__()
@@ -226,7 +234,9 @@ def test_an_attribute_that_is_gone_is_refused_by_name(digits, path):
         clf.save(path)
 
 
-@pytest.mark.parametrize("module", [Own, Tied, Lazy, WithExtra, WithTensorExtra])
+@pytest.mark.parametrize(
+    "module", [Own, Tied, Referring, Lazy, WithExtra, WithTensorExtra]
+)
 def test_modules_come_back(module, digits, digits_test, path):
     """A module with an extra state could not be saved."""
     X, _ = digits_test
@@ -247,6 +257,17 @@ def test_tied_parameters_stay_tied(digits, path):
 
     for module in modules(again):
         assert module.again.weight is module.out.weight
+
+
+def test_attributes_refer_to_parameters_as_they_did(digits, path):
+    clf, net = fitted(digits, Referring)
+
+    again = round_trip(clf, path, net)
+
+    for module in modules(again):
+        weight, layer = module.names[0], module.names[1]["layer"]
+        assert weight is module.out.weight
+        assert layer is module.out
 
 
 def test_a_trained_instance_is_compared_with_its_prototype(digits, path):

@@ -18,7 +18,7 @@ def alike(one: Any, other: Any, seen: frozenset[int] = frozenset()) -> bool:
     ----------
     one, other : object
     seen : frozenset of int
-        Of what is being compared: a part may hold the whole.
+        Of what is compared elsewhere; a part may hold the whole.
     """
     if one is other or id(one) in seen:
         return True

@@ -53,14 +53,17 @@ def plain_module(
         Names what has no plain form.
     """
     extra, changed = {}, {}
-    for name, value in module.state_dict().items():
+    # What an attribute refers to is kept where it is registered.
+    kept = {id(part) for part in module.modules()}
+    for name, value in module.state_dict(keep_vars=True).items():
+        kept.add(id(value))
         if isinstance(value, Tensor):
             keep(name, value)
         else:
             extra[name] = to_plain(value, f"module_.{name}", keep_more)
     then = _attributes(fresh)
     for name, value in _attributes(module).items():
-        if not alike(value, then.pop(name, _MISSING)):
+        if not alike(value, then.pop(name, _MISSING), frozenset(kept)):
             changed[name] = to_plain(value, f"module_.{name}", keep_more)
     if then:
         raise TypeError(

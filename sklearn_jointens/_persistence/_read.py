@@ -56,7 +56,8 @@ def _rebuild(
     groups, more = by_member(tensors)
     check_entries(state, len(groups))
     is_whole = state["prototype"] is None or not any(state["members"])
-    check(is_whole, "members", "tensors alone where the prototype is known", groups)
+    rule = "tensors alone where the prototype is known"
+    check(is_whole, "members", rule, state["members"])
     if estimator is None:
         estimator = prototype_of(state["prototype"], len(groups[0]))
     ensemble = _unfitted(cls, state["params"], estimator)

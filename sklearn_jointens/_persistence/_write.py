@@ -16,6 +16,7 @@ from sklearn_jointens._persistence._modules import (
 )
 from sklearn_jointens._persistence._plain import plain_labels, to_plain
 from sklearn_jointens._persistence._prototype import plain_prototype, plain_table
+from sklearn_jointens._persistence._rules import WrongEntry
 
 
 def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
@@ -27,6 +28,18 @@ def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
             "save() keeps 'random_state' when it is an int or None. "
             f"Got {type(params['random_state']).__name__} instead."
         )
+    try:
+        text, tensors = _contents(ensemble, params, prototype)
+    except WrongEntry as error:
+        raise ValueError(
+            f"save() keeps what load() can check: {error}; use pickle or joblib."
+        ) from error
+    write(os.fspath(path), text, tensors)
+
+
+def _contents(
+    ensemble: Any, params: dict[str, Any], prototype: Any
+) -> tuple[str, dict[str, Tensor]]:
     names = getattr(ensemble, "feature_names_in_", None)
     member = ensemble.estimators_[0]
     members, tensors = _plain_members(ensemble)
@@ -54,7 +67,7 @@ def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
     }
     text = json.dumps(state, default=_number)
     check_told_sizes(member, size_of(text, tensors))
-    write(os.fspath(path), text, tensors)
+    return text, tensors
 
 
 def _number(value: Any) -> Any:

@@ -281,8 +281,8 @@ class MemberNet(_SkorchNet):
     def __setstate__(self, state: Any) -> None:
         asked = state.pop("asked_device_", None)
         if "prototype_class_" in state:
-            made_of = type(self), state.pop("prototype_class_")
-            self.__class__ = derive_class(*made_of)
+            mixin: Any = getattr(type(self), "mixin", type(self))
+            self.__class__ = derive_class(mixin, state.pop("prototype_class_"))
         super().__setstate__(state)
         if asked is not None:
             self.device = asked

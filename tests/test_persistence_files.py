@@ -1,7 +1,6 @@
 """A saved file that is damaged, or that somebody has changed, is refused."""
 
 import json
-import shutil
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from safetensors.torch import save_file
 from skorch import NeuralNetClassifier
 from torch import nn
 
-from examples.benchmarks._peak import AVAILABLE, in_own_process, peak_megabytes
+from examples.benchmarks._peak import AVAILABLE, peak_megabytes
 from sklearn_jointens import (
     JointEnsembleClassifier,
     mlp_classifier,
@@ -284,25 +283,13 @@ HUGE = {
 }
 
 
-def _peaks(whole, paths):
-    """Peaks of loading, once all is imported."""
-    JointEnsembleClassifier.load(whole)
-    return [peak_megabytes(lambda path=path: refused(path)) for path in paths]
-
-
 @needs_linux
-def test_no_size_is_taken_on_trust(path, tmp_path):
+@pytest.mark.parametrize("change", HUGE.values(), ids=HUGE)
+def test_no_size_is_taken_on_trust(change, path):
     """A file of a few kB made tensors of 9.8 GB."""
-    paths = [str(tmp_path / name) for name in HUGE]
-    for changed, change_sizes in zip(paths, HUGE.values(), strict=True):
-        shutil.copy(path, changed)
-        rewrite(changed, change_sizes)
+    rewrite(path, change)
 
-    peaks = in_own_process(_peaks, path, paths)
-
-    assert {
-        name: peak for name, peak in zip(HUGE, peaks, strict=True) if peak > 50
-    } == {}
+    assert peak_megabytes(lambda: refused(path)) < 50
 
 
 class Told(nn.Module):

@@ -930,7 +930,7 @@ def test_file_that_is_not_there(tmp_path):
 def test_file_of_an_own_module_without_the_prototype(path):
     message = (
         f"The 'estimator' parameter of {OWNER}.load must be the prototype that was "
-        "fitted, which the file cannot hold: load(path, estimator=net). Got None "
+        f"fitted, which {str(path)!r} cannot hold: load(path, estimator=net). Got None "
         "instead."
     )
 
@@ -939,12 +939,14 @@ def test_file_of_an_own_module_without_the_prototype(path):
 
 
 def test_file_with_another_prototype(path):
-    start = f"{str(path)!r} does not hold a {OWNER} that fits this prototype: "
+    message = (
+        f"{str(path)!r} does not hold a {OWNER} that fits this prototype: "
+        "'0.linear.bias' must be torch.float32 of shape (1,). Got 'torch.float32 of "
+        "shape (10,)' instead."
+    )
 
-    with pytest.raises(ValueError, match=f"^{re.escape(start)}RuntimeError: ") as found:
+    with pytest.raises(ValueError, match=exactly(message)):
         JointEnsembleClassifier.load(path, estimator=member(OneLogit))
-
-    assert "linear.weight" in str(found.value)
 
 
 def test_file_with_a_prototype_that_is_none(path):

@@ -29,6 +29,7 @@ from sklearn_jointens.training._batches import (
     unwrap_subset,
 )
 from sklearn_jointens.training._module_arguments import (
+    DTYPE_NAME,
     input_dtype,
     sizes_from_data,
     weight_dtype,
@@ -101,13 +102,17 @@ class MemberNet(_SkorchNet):
         for name, value in self.__dict__.items():
             if name == "module" or name.startswith("module__"):
                 other.__dict__[name] = _cloned(value)
-        del other.__dict__["optimizer_"]
+        other.__dict__.pop("optimizer_", None)
         other.history_ = History()
-        other.init_context_ = "module"
-        other.initialize_module()
-        other.init_context_ = None
-        other.module_.to(self.device)
+        other.build_module().to(self.device)
         return other
+
+    def build_module(self) -> nn.Module:
+        """Initialize the module alone, and return it."""
+        self.init_context_ = "module"
+        self.initialize_module()
+        self.init_context_ = None
+        return self.module_
 
     def _is_one_logit(self) -> bool:
         criterion = self.criterion
@@ -123,6 +128,8 @@ class MemberNet(_SkorchNet):
         ):
             accepted = inspect.signature(self.module).parameters
             sizes = {k: v for k, v in self.data_sizes_.items() if k in accepted}
+            if DTYPE_NAME in sizes:
+                sizes[DTYPE_NAME] = getattr(torch, sizes[DTYPE_NAME])
             kwargs = {**sizes, **kwargs}
         if prefix.startswith("iterator_") and not self.is_training_:
             # Predicting leaves no row out.
@@ -246,11 +253,10 @@ class MemberNet(_SkorchNet):
         return self.labels_[index]
 
     def __reduce__(self) -> Any:
+        # A class made here cannot be imported: the state says what it is made of.
         cls = type(self)
-        if "prototype_class" in cls.__dict__:
-            parents = (cls.mixin, cls.prototype_class)
-            return _new_derived, parents, self.__getstate__()
-        return _new_plain, (cls,), self.__getstate__()
+        known = cls.mixin if "prototype_class" in cls.__dict__ else cls
+        return _new_plain, (known,), self.__getstate__()
 
     def __getstate__(self) -> Any:
         light = _new_plain(type(self))
@@ -264,10 +270,24 @@ class MemberNet(_SkorchNet):
             for name in ("module_", "criterion_"):
                 light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
         light.__dict__["device"] = "cpu"
-        return {**super(MemberNet, light).__getstate__(), "asked_device_": asked}
+        # What skorch pickles by itself of a fitted net goes with an unfitted one too:
+        # skops holds no dtype and no module.
+        apart = self.cuda_dependent_attributes_
+        light.__dict__["cuda_dependent_attributes_"] = [*apart, "module__"]
+        state = {
+            **super(MemberNet, light).__getstate__(),
+            "cuda_dependent_attributes_": apart,
+            "asked_device_": asked,
+        }
+        if "prototype_class" in type(self).__dict__:
+            state["prototype_class_"] = self.prototype_class
+        return state
 
     def __setstate__(self, state: Any) -> None:
         asked = state.pop("asked_device_", None)
+        if "prototype_class_" in state:
+            mixin: Any = getattr(type(self), "mixin", type(self))
+            self.__class__ = derive_class(mixin, state.pop("prototype_class_"))
         super().__setstate__(state)
         if asked is not None:
             self.device = asked
@@ -284,23 +304,21 @@ def _new_plain(cls: Any) -> Any:
     return cls.__new__(cls)
 
 
-def _new_derived(mixin: type, prototype_class: type) -> Any:
-    return _new_plain(derive_class(mixin, prototype_class))
-
-
 @functools.cache
 def derive_class(mixin: Any, prototype_class: Any) -> Any:
     """The prototype's class with a mixin in front; the same class for the same pair."""
     if issubclass(prototype_class, mixin):
         return prototype_class
-    name = f"{mixin.__name__}Of{prototype_class.__name__}"
     body = {
         "mixin": mixin,
         "prototype_class": prototype_class,
-        "__module__": __name__,
+        # Libraries that keep objects by the names of their classes find the mixin
+        # there, which becomes this class in `__setstate__`.
+        "__module__": mixin.__module__,
+        "__qualname__": f"{mixin.__name__}Of{prototype_class.__name__}",
         "__doc__": prototype_class.__doc__,
     }
-    return type(name, (mixin, prototype_class), body)
+    return type(mixin.__name__, (mixin, prototype_class), body)
 
 
 class MemberNetClassifier(MemberNet, NeuralNetClassifier):

@@ -49,14 +49,14 @@ def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
     -------
     dict
         By argument name: the number of features of a row, its channels where rows are
-        images, the number of outputs, and the floating dtype of X.
+        images, the number of outputs, and the name of the floating dtype of X.
     """
     sizes: dict[str, Any] = dict.fromkeys(INPUT_SIZE_NAMES, int(np.prod(X.shape[1:])))
     sizes.update(dict.fromkeys(OUTPUT_SIZE_NAMES, 1 if one_logit else n_classes))
     if len(X.shape) > 2:
         sizes.update(dict.fromkeys(CHANNELS_NAMES, int(X.shape[1])))
     is_double = str(X.dtype).rpartition(".")[2] == "float64"
-    sizes[DTYPE_NAME] = torch.float64 if is_double else torch.float32
+    sizes[DTYPE_NAME] = "float64" if is_double else "float32"
     return sizes
 
 

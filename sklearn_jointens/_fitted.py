@@ -155,12 +155,12 @@ class FittedEnsembleMixin:
         """
         return _persistence.load(cls, path, estimator)
 
-    def _assemble(self, like: VectorizedModule | None) -> None:
+    def _assemble(self, like: VectorizedModule | None = None) -> None:
         """Make `net_` of `estimators_`, as after unpickling or leaving some out.
 
         Parameters
         ----------
-        like : VectorizedModule or None
+        like : VectorizedModule or None, default=None
             How members are run; None where that has to be found from them.
         """
         members = self.estimators_

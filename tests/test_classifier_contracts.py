@@ -202,7 +202,7 @@ def test_the_order_of_members_does_not_matter(fitted, data):
     )
     shuffled = copy.copy(fitted)
     shuffled.estimators_ = fitted.estimators_[::-1]
-    shuffled._assemble(like=None)
+    shuffled._assemble()
     np.testing.assert_allclose(
         shuffled.predict_proba(X), fitted.predict_proba(X), atol=1e-6
     )

@@ -1,6 +1,7 @@
 """What other threads and processes do while one fits."""
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -72,6 +73,8 @@ ACTIONS = {
     "score_members by a scorer": lambda clf, X, y: clf.score_members(
         X, y, scoring="neg_log_loss"
     ),
+    "drop_members": lambda clf, X, y: clf.drop_members([0]),
+    "pickle": lambda clf, X, y: pickle.loads(pickle.dumps(clf)),
 }
 
 

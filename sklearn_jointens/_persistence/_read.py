@@ -72,7 +72,6 @@ def _rebuild(
     )
     X = np.empty((0, *shape), dtype=state["dtype"])
     member = new_member(prototype, X, labels, columns)
-    member.writes_input_ = state["writes_input"]
     seeds, seed_of_folds, places = state["draws"]
     fitted: dict[str, Any] = {
         "estimators_": members_of(member, X, groups, more, state["members"], n_bytes),

@@ -70,7 +70,7 @@ def _is_vectorization(value: Any) -> bool:
         and type(reason) is str
         and (max_error is None or _is_number(max_error))
         and type(options) is dict
-        and set(options) <= {"channels_last", "copies_input"}
+        and set(options) <= {"channels_last"}
         and is_list_of(list(options.values()), bool)
     )
 
@@ -87,7 +87,6 @@ _ENTRIES: dict[str, tuple[Any, str]] = {
     "feature_names_in": (lambda v: v is None or is_list_of(v, str), "a list of names"),
     "row_shape": (_are_sizes, "a list of positive ints"),
     "allows_nan": (lambda v: type(v) is bool, "a bool"),
-    "writes_input": (lambda v: type(v) is bool, "a bool"),
     "table": (lambda v: v is None or type(v) is dict, "what was learned of a table"),
     "draws": (_are_draws, "seeds and places of the members"),
     "dtype": (lambda v: v in ("float32", "float64"), "'float32' or 'float64'"),

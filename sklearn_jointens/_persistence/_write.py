@@ -52,7 +52,6 @@ def _contents(
         "feature_names_in": None if names is None else names.tolist(),
         "row_shape": list(ensemble._row_shape),
         "allows_nan": bool(ensemble._allows_nan),
-        "writes_input": bool(member.writes_input_),
         "table": plain_table(member, ensemble._columns),
         "draws": [np.asarray(part).tolist() for part in ensemble._draws],
         "dtype": member.data_sizes_["dtype"],

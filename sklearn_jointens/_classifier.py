@@ -215,9 +215,9 @@ shape (n_samples, ...)
             The loss became NaN or infinite.
         """
         going_on = self._is_going_on()
-        if going_on:
-            self._check_n_estimators_when_going_on()
         prototype = self._resolve_prototype()
+        if going_on:
+            self._check_going_on(prototype)
         with all_or_nothing(self):
             X, y = check_X_y(self, X, y, reset=not going_on)
             labels = self.classes_ if going_on else np.unique(y)
@@ -264,6 +264,8 @@ shape (n_samples, ...)
         self._validate_params()
         first = not hasattr(self, "estimators_")
         prototype = self._resolve_prototype()
+        if not first:
+            self._check_further(prototype)
         classes = check_partial_fit_classes(self, classes)
         with all_or_nothing(self):
             X, y = check_X_y(self, X, y, reset=first)

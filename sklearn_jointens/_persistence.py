@@ -329,7 +329,9 @@ def _rebuild(
         "_row_shape": tuple(row_shape),
         "_allows_nan": allows_nan,
         "_columns": columns,
-        "_draws": MemberDraws(np.array(draws[0]), int(draws[1]), np.array(draws[2])),
+        "_draws": MemberDraws(
+            np.array(draws[0]), int(draws[1]), np.array(draws[2]), int(draws[3])
+        ),
         "member_scores_": np.array(member_scores),
         "history_": History({**row, "batches": []} for row in history),
         "vectorization_": Vectorization(*vectorization),

@@ -90,8 +90,12 @@ class MemberNormClipping(GradientNormClipping):
     def _clip_stacked(self, gradients: list[torch.Tensor | None]) -> None:
         """Scale gradients (n_members, ...) in place, as clip_grad_norm_ does."""
         present = [gradient for gradient in gradients if gradient is not None]
+        if not present:
+            return
         order = float(self.gradient_clip_norm_type)
-        norms = [torch.linalg.vector_norm(g.flatten(1), order, 1) for g in present]
+        # Not flatten: of numbers there is one axis, that of the members.
+        rows = [gradient.reshape(len(gradient), -1) for gradient in present]
+        norms = [torch.linalg.vector_norm(each, order, 1) for each in rows]
         total = torch.linalg.vector_norm(torch.stack(norms), order, 0)
         share = (self.gradient_clip_value / (total + 1e-6)).clamp(max=1.0)
         for gradient in present:

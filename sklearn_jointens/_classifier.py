@@ -18,11 +18,11 @@ from sklearn_jointens._checks import (
     check_X_y,
 )
 from sklearn_jointens._compat import StrOptions, _fit_context
-from sklearn_jointens._scoring import member_accuracies, out_of_bag, out_of_bag_score
+from sklearn_jointens._scoring import ScoredEnsembleMixin
 from sklearn_jointens._tabular import with_input_tags
 
 
-class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
+class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEnsemble):
     """An ensemble of neural networks, trained jointly to a degree of your choice.
 
     `n_estimators` copies of one skorch classifier are trained as one program with the
@@ -284,20 +284,6 @@ shape (n_samples, ...)
             self._train_further(X, y, weight)
         return self
 
-    def _score_members_after_training(
-        self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None
-    ) -> None:
-        if bags is None:
-            data = getattr(net, "scored_", None)
-            data = net.get_dataset(X, y) if data is None else data
-            self.member_scores_ = member_accuracies(net, data)
-            return
-        encoded = np.searchsorted(net.labels_, y)
-        self.member_scores_, proba = out_of_bag(net, X, encoded, bags)
-        if self.oob_score:
-            self.oob_decision_function_ = proba
-            self.oob_score_ = out_of_bag_score(self.oob_score, y, proba, net.labels_)
-
     # -- predicting ------------------------------------------------------------------
 
     def predict_proba(self, X: Any, members: Any = None) -> np.ndarray:
@@ -315,22 +301,10 @@ shape (n_samples, ...)
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        X = check_X(self, X)
-        if members is not None:
-            members = self._members_at(members)
-            if len(members) == 0:
-                raise ValueError(
-                    f"The 'members' parameter of {type(self).__name__} must hold at "
-                    "least one member. Got none instead."
-                )
-        proba = self.net_.family_.proba
-        chunks = (
-            proba(natural.mean(0)) for natural, _ in self.net_.natural_iter(X, members)
-        )
-        return _gather(chunks, (X.shape[0], len(self.classes_)), axis=0)
+        return self._of_ensemble("proba", X, members)
 
     def predict_log_proba(self, X: Any, members: Any = None) -> np.ndarray:
-        """Logarithm of `predict_proba`.
+        """Logarithm of `predict_proba`, exact where that would be 0 or 1.
 
         Parameters
         ----------
@@ -342,8 +316,18 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X, members=members))
+        return self._of_ensemble("log_proba", X, members)
+
+    def _of_ensemble(self, what: str, X: Any, members: Any) -> np.ndarray:
+        X = check_X(self, X)
+        if members is not None:
+            members = self._some_members_at(members)
+        of_natural = getattr(self.net_.family_, what)
+        chunks = (
+            of_natural(natural.mean(0))
+            for natural, _ in self.net_.natural_iter(X, members)
+        )
+        return _gather(chunks, (X.shape[0], len(self.classes_)), axis=0)
 
     def predict(self, X: Any, members: Any = None) -> np.ndarray:
         """The most probable label of each row.

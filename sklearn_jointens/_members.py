@@ -13,6 +13,7 @@ from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch.nn.parameter import is_lazy
 
+from sklearn_jointens._checks import check_range
 from sklearn_jointens.losses import Categorical, CategoricalProbabilities, Family
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.nn._loop import vectorize_with_loop
@@ -242,6 +243,7 @@ def probe(members: Sequence[Any], X: Any, family: Family, owner: str) -> torch.T
             f"Got {member._modules} instead."
         )
     _check_monitors(member, owner)
+    check_range(owner, X, member)
     n_rows = min(_PROBE_ROWS, X.shape[0])
     dataset = member.get_dataset(X[:n_rows])
     iterator = member.get_iterator(dataset)

@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn_jointens._base import all_or_nothing
 from sklearn_jointens._checks import (
     as_numpy,
+    as_one_array,
     check_labels,
     check_weight,
     check_weighted_classes,
@@ -285,7 +286,7 @@ shape (n_samples, ...)
             # What this fit does not find is not what an earlier one has found.
             for name in [name for name in vars(self) if name.endswith("_")]:
                 delattr(self, name)
-            X, y = indexable(as_numpy(X), as_numpy(y))
+            X, y = indexable(as_one_array(type(self).__name__, X), as_numpy(y))
             checked = check_X_y(self, X, y, reset=True)
             self.classes_ = np.unique(checked[1])
             check_labels(self, checked[1], self.classes_)

@@ -25,6 +25,7 @@ from sklearn_jointens.training._batches import (
     ArrayDataset,
     BatchSlicer,
     WeightedLoader,
+    as_tensor,
     unwrap_subset,
 )
 from sklearn_jointens.training._module_arguments import (
@@ -149,7 +150,7 @@ class MemberNet(_SkorchNet):
             return super().get_dataset(X, y)
         X = self._as_array(X)
         if y is not None:
-            y = torch.as_tensor(y)
+            y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
             y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 

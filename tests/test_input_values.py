@@ -59,7 +59,7 @@ def weights(fitted):
 @pytest.mark.parametrize("maker", MAKERS)
 def test_weights_count_relative_to_one_another(iris, maker, exponent):
     """Those of 1e-50 or 1e38 left the net untrained, with a loss of 0."""
-    X, y = iris
+    X, y = iris[0].astype(np.float32), iris[1]
     sizes = np.random.RandomState(0).uniform(0.1, 3, len(y))
     net = member(MAKERS[maker], train_split=ValidSplit(4))
     for params in ({}, {"class_weight": {0: 1, 1: 3, 2: 0.5}}, {"bootstrap": True}):
@@ -77,7 +77,7 @@ def test_weights_count_relative_to_one_another(iris, maker, exponent):
 
 @pytest.mark.parametrize("scale", [1e-50, 1e38, 1e300])
 def test_class_weights_count_relative_to_one_another(iris, scale):
-    X, y = iris
+    X, y = iris[0].astype(np.float32), iris[1]
     plain, scaled = (
         Ensemble(
             member(), 2, class_weight={0: size, 1: 3 * size, 2: size}, random_state=0
@@ -100,7 +100,7 @@ def test_class_weights_are_finite_and_not_negative(iris, value):
 
 def test_a_search_weighs_as_fits_of_its_splits_do(iris):
     """The largest weight of a split is not that of all rows."""
-    X, y = iris
+    X, y = iris[0].astype(np.float32), iris[1]
     w = np.geomspace(1e-45, 1e45, len(y))[np.random.RandomState(0).permutation(len(y))]
     search = Search(member(), 2, lams=[0, 1], cv=3, random_state=0, scoring=log_losses)
     grid = GridSearchCV(

@@ -260,7 +260,14 @@ class MemberNet(_SkorchNet):
             for name in ("module_", "criterion_"):
                 light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
         light.__dict__["device"] = "cpu"
-        return {**super(MemberNet, light).__getstate__(), "asked_device_": asked}
+        # What skorch thinks to be on a device it puts into a pickle within the pickle,
+        # which no other pickler has a part in: cloudpickle, with classes of a script.
+        known = self.cuda_dependent_attributes_
+        light.__dict__["cuda_dependent_attributes_"] = [
+            name for name in known if name not in ("module_", "criterion_")
+        ]
+        state = super(MemberNet, light).__getstate__()
+        return {**state, "cuda_dependent_attributes_": known, "asked_device_": asked}
 
     def __setstate__(self, state: Any) -> None:
         asked = state.pop("asked_device_", None)

@@ -69,7 +69,8 @@ class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEns
         ``n_samples / (n_classes * bincount(y))``.
     warm_start : bool, default=False
         Whether `fit` goes on from the members of an earlier `fit`. A larger
-        `n_estimators` adds new members to them.
+        `n_estimators` adds new members to them. The members' module, criterion and
+        class have to be as they were; all other settings may change.
     device : str or torch.device, default=None
         Where to train and predict. ``"auto"`` is CUDA when there is one, else the CPU;
         ``None`` is the prototype's own (that of the default member is ``"auto"``).
@@ -90,7 +91,8 @@ class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEns
     ----------
     estimators_ : list of skorch classifiers
         The members, each a fitted classifier of the prototype's own class that
-        predicts the original labels.
+        predicts the original labels. They are copies: what one of them learns by itself
+        afterwards (``estimators_[0].partial_fit``) is not in the ensemble.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_ : int
@@ -105,7 +107,14 @@ class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEns
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
-        `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`.
+        `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`. Where
+        a callback has restored the best epoch, its row has ``restored=True``.
+    n_iter_ : int
+        Number of epochs.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights the members have: the one that a
+        callback has restored (``EarlyStopping`` or ``Checkpoint`` with `load_best`, as
+        the default member does), else the last.
     net_ : skorch classifier
         The net that trained all members; its `stepping_` says how it took its steps.
     vectorization_ : Vectorization
@@ -242,8 +251,8 @@ shape (n_samples, ...)
     ) -> "JointEnsembleClassifier":
         """Train for one epoch on these rows, from where training stands.
 
-        Members, optimizer and batches stay as they are in the first call: only `lam`
-        and `precision` may change.
+        Members, optimizer and batches stay as they are in the first call: of the
+        settings of members and training only `lam` and `precision` may change.
 
         Parameters
         ----------

@@ -31,6 +31,19 @@ class FittedEnsembleMixin:
     can be made of them at any time.
     """
 
+    history_: Any
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs."""
+        return len(self.history_)
+
+    @property
+    def best_epoch_(self) -> int:
+        """The epoch, counted from 1, whose weights the members have."""
+        restored = [row["epoch"] for row in self.history_ if row.get("restored")]
+        return restored[0] if restored else self.n_iter_
+
     def score_members(
         self, X: Any, y: Any, scoring: Any = None, sample_weight: Any = None
     ) -> np.ndarray:

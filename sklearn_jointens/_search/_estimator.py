@@ -141,7 +141,7 @@ class JointEnsembleClassifierCV(
         Of the chosen lam, trained on all data; only with `refit`, like what follows.
     refit_time_ : float
         Seconds that it took.
-    estimators_, member_scores_, history_, net_, vectorization_
+    estimators_, member_scores_, history_, n_iter_, best_epoch_, net_, vectorization_
         Of `best_estimator_`.
     classes_ : ndarray of shape (n_classes,)
         The labels.

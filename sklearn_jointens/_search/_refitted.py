@@ -39,9 +39,11 @@ class RefittedEnsembleMixin:
     __metadata_request__predict_log_proba = {"members": UNUSED}
     __metadata_request__score = {"members": UNUSED}
 
+    best_epoch_ = _of_best("best_epoch_")
     estimators_ = _of_best("estimators_")
     history_ = _of_best("history_")
     member_scores_ = _of_best("member_scores_")
+    n_iter_ = _of_best("n_iter_")
     net_ = _of_best("net_")
     vectorization_ = _of_best("vectorization_")
 

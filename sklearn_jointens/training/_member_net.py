@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset
 from skorch.history import History
@@ -304,8 +304,19 @@ class MemberNetClassifier(MemberNet, NeuralNetClassifier):
 
     It takes labels of any type, any numeric array, sparse matrix or frame, fills in
     the sizes of its module from the data, and slices batches in one step. Everything
-    else, parameters included, is skorch's.
+    else, parameters included, is skorch's; it shows those that were changed.
     """
+
+    __repr__ = BaseEstimator.__repr__
+
+    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)
+
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        params = super().get_params(deep=deep, **kwargs)
+        # The names of others, which skorch takes for a parameter.
+        del params["_params_to_validate"]
+        return params
 
 
 def _cloned(value: Any) -> Any:

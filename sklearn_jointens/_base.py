@@ -14,11 +14,13 @@ from sklearn.utils import check_random_state
 from sklearn_jointens._compat import Interval, StrOptions
 from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._fitted import FittedEnsembleMixin
+from sklearn_jointens._going_on import check_same_members, check_same_net
 from sklearn_jointens._members import (
     Vectorization,
     build_members,
     check_device,
     check_prototype,
+    going_on,
     plain_modules,
     vectorize,
     warn_if_identical,
@@ -29,7 +31,6 @@ from sklearn_jointens.losses import family_of
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import (
     TabularNetClassifier,
-    copied_net,
     interrupt,
     isolated_random_state,
     joint_net,
@@ -66,7 +67,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
     def _resolve_prototype(self, owner: str | None = None) -> Any:
         prototype = tabular_classifier() if self.estimator is None else self.estimator
         owner = type(self).__name__ if owner is None else owner
-        check_prototype(prototype, owner)
+        check_prototype(prototype, owner, self.n_estimators)
         device = prototype.device if self.device is None else self.device
         prototype = unfitted_net(prototype)
         prototype.set_params(device=check_device(device, owner))
@@ -82,18 +83,20 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         """Whether `fit` starts from the members of an earlier one."""
         return self.warm_start and hasattr(self, "estimators_")
 
-    def _check_n_estimators_when_going_on(self) -> None:
+    def _check_going_on(self, prototype: Any) -> None:
+        """Raise when `fit` cannot go on with the members there are."""
         if self.n_estimators < len(self.estimators_):
             raise ValueError(
                 f"The 'n_estimators' parameter of {type(self).__name__} must be at "
                 f"least {len(self.estimators_)}, the number of fitted members, when "
                 f"warm_start=True. Got {self.n_estimators} instead."
             )
+        check_same_members(self, prototype)
 
     # -- training --------------------------------------------------------------------
 
-    def _seeds(self) -> tuple[int, np.ndarray]:
-        """A seed for the training, and one for each member.
+    def _seeds(self, earlier: MemberDraws | None = None) -> tuple[int, np.ndarray]:
+        """A seed for the training, and one for each member there ever was.
 
         More members leave the seeds of the first ones as they are. No seed is drawn
         from NumPy's global generator, which fitting must not disturb.
@@ -103,8 +106,10 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             random_state = int(np.random.SeedSequence().generate_state(1)[0])
         generator = check_random_state(random_state)
         training_seed = int(generator.randint(_MAX_SEED))
-        seeds = generator.randint(_MAX_SEED, size=int(self.n_estimators))
-        return training_seed, seeds
+        n_seeds = int(self.n_estimators)
+        if earlier is not None:
+            n_seeds += earlier.n_drawn - len(earlier.seeds)
+        return training_seed, generator.randint(_MAX_SEED, size=n_seeds)
 
     def _train(
         self,
@@ -135,15 +140,18 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         epochs : int or None
             ``None`` is the prototype's `max_epochs`.
         """
-        training_seed, member_seeds = self._seeds()
+        earlier = self._draws if members else None
+        training_seed, seeds = self._seeds(earlier)
+        draws = MemberDraws.of(seeds, earlier)
         with (
             self._explain_out_of_memory(),
             isolated_random_state(training_seed, prototype.device) as reseed,
         ):
-            # Copies, so that a fit that fails leaves an earlier one as it was.
-            members = [copied_net(member) for member in members]
             prototype = settled(prototype, X, weight, self._columns, members=members)
-            new_seeds = member_seeds[len(members) :]
+            if members:
+                # Copies: a fit that fails leaves an earlier one as it was.
+                members = going_on(members, prototype)
+            new_seeds = draws.seeds[len(members) :]
             members += build_members(prototype, X, labels, new_seeds, reseed)
             for member in members:
                 member.module_.train()
@@ -153,17 +161,14 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
                 warn_if_identical(members)
             if history is not None:
                 net.history_ = copy.copy(history)
-            draws = MemberDraws.of(
-                member_seeds, None if history is None else self._draws
-            )
             bags = self._set_weights(net, y, weight, draws)
             reseed(_later(training_seed, net))
             with _unless_cut_short(net):
                 net.partial_fit(X, y, epochs=epochs)
                 self._keep(net, members, X, y, bags)
 
-    def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
-        """One more epoch of the net as it stands, its optimizer's state included."""
+    def _check_further(self, prototype: Any) -> None:
+        """Raise when the net as it stands is not what a further epoch is asked of."""
         n_members = len(self.estimators_)
         if self.n_estimators != n_members:
             raise ValueError(
@@ -171,17 +176,20 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
                 f"{n_members}, the number of fitted members, in partial_fit. "
                 f"Got {self.n_estimators} instead."
             )
+        check_same_net(self, prototype)
+
+    def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
+        """One more epoch of the net as it stands, its optimizer's state included."""
         net = self.net_
         net.lam_ = float(self.lam)  # which may change from epoch to epoch
         net.precision_ = self.precision
-        training_seed, member_seeds = self._seeds()
+        training_seed, _ = self._seeds(self._draws)
         n_epochs = len(self.history_)
         with (
             self._explain_out_of_memory(),
             isolated_random_state(_later(training_seed, net), net.device),
         ):
-            draws = MemberDraws.of(member_seeds, self._draws)
-            bags = self._set_weights(net, y, weight, draws)
+            bags = self._set_weights(net, y, weight, self._draws)
             try:
                 with _unless_cut_short(net):
                     net.partial_fit(X, y, epochs=1)

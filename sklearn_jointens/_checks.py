@@ -1,9 +1,11 @@
 """What an ensemble checks of its data, before any work."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.utils import (
     check_array,
     column_or_1d,
@@ -13,9 +15,14 @@ from sklearn.utils import (
 from sklearn.utils import check_X_y as sklearn_check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.dataset import Dataset
 
 from sklearn_jointens._compat import _check_sample_weight
 from sklearn_jointens.training import ColumnCodes, is_frame
+from sklearn_jointens.training._module_arguments import input_dtype
+
+# Looking for the dtype of a member takes longer than looking at a row.
+_IN_EVERY_DTYPE = torch.finfo(torch.float16).max
 
 
 def _input_checks(ensemble: Any) -> dict[str, Any]:
@@ -35,14 +42,31 @@ def as_numpy(data: Any) -> Any:
     return (data.float() if data.dtype == torch.bfloat16 else data).numpy()
 
 
+def as_one_array(owner: str, X: Any) -> Any:
+    """X as `as_numpy` gives it; raise when it is several inputs, or a data set."""
+    parts = X if isinstance(X, list | tuple) else []
+    shapes = {tuple(part.shape) for part in parts if hasattr(part, "shape")}
+    if isinstance(X, Mapping):
+        got = f"a {type(X).__name__} with the keys {list(X)}"
+    elif isinstance(X, torch.utils.data.Dataset):
+        got = f"the data set {type(X).__name__}"
+    elif len(shapes) > 1:
+        got = f"a {type(X).__name__} of arrays of the shapes {sorted(shapes)}"
+    else:
+        return as_numpy(X)
+    raise TypeError(
+        f"The 'X' parameter of {owner} must be one array, frame or matrix with a row a "
+        "sample: put several inputs beside each other in one array, and part them in "
+        f"the module's forward. Got {got} instead."
+    )
+
+
 def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
     """X as an array or CSR matrix of finite numbers, y as an array of class labels."""
+    owner = type(ensemble).__name__
+    X, y = as_one_array(owner, X), as_numpy(y)
     if y is None:
-        raise ValueError(
-            f"{type(ensemble).__name__} requires y to be passed, but the target y is "
-            "None."
-        )
-    X, y = as_numpy(X), as_numpy(y)
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None.")
     if reset:
         tags = get_tags(ensemble).input_tags
         ensemble._allows_nan = tags.allow_nan
@@ -54,6 +78,8 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
         validate_data(ensemble, X, skip_check_array=True, reset=reset)
         X, y = sklearn_check_X_y(ensemble._columns.transform(X), y, **checks)
     _check_row_shape(ensemble, X, reset)
+    if not reset:
+        check_range(owner, X, ensemble.net_)
     check_classification_targets(y)
     return X, column_or_1d(y)
 
@@ -61,14 +87,46 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
 def check_X(ensemble: Any, X: Any) -> Any:
     """X for a fitted ensemble, as `check_X_y` gives it."""
     check_is_fitted(ensemble)
-    X, checks = as_numpy(X), _input_checks(ensemble)
+    X, checks = as_one_array(type(ensemble).__name__, X), _input_checks(ensemble)
     if ensemble._columns is None:
         X = validate_data(ensemble, X, reset=False, **checks)
     else:
         validate_data(ensemble, X, skip_check_array=True, reset=False)
         X = check_array(ensemble._columns.transform(X), **checks)
     _check_row_shape(ensemble, X, reset=False)
+    check_range(type(ensemble).__name__, X, ensemble.net_)
     return X
+
+
+def check_range(owner: str, X: Any, net: Any) -> None:
+    """Raise unless finite numbers are finite in the dtype that members take them in.
+
+    Parameters
+    ----------
+    owner : str
+        The estimator's name, for the message.
+    X : ndarray or CSR array of shape (n_samples, ...)
+    net : skorch net
+        A member, or the net of all.
+    """
+    numbers = X.data if sparse.issparse(X) else X
+    if numbers.dtype.kind not in "fiu" or net.dataset is not Dataset:
+        return
+    # Not abs(X): that would be a copy.
+    ends = [end.reduce(numbers, axis=None, initial=0) for end in (np.fmin, np.fmax)]
+    largest = max(ends, key=abs)
+    if abs(largest) <= _IN_EVERY_DTYPE:
+        return
+    dtype = input_dtype(net.module_, X)
+    if (
+        dtype.is_floating_point
+        and torch.tensor(float(largest), dtype=torch.float64).to(dtype).isinf()
+    ):
+        raise ValueError(
+            f"The 'X' parameter of {owner} must hold numbers that are finite in "
+            f"{dtype}, which its members compute in: of at most "
+            f"{torch.finfo(dtype).max:.2g}. Got {largest!s} instead."
+        )
 
 
 def _check_row_shape(ensemble: Any, X: Any, reset: bool) -> None:
@@ -120,19 +178,36 @@ def check_partial_fit_classes(ensemble: Any, classes: Any) -> np.ndarray:
 def check_weight(
     ensemble: Any, sample_weight: Any, X: Any, y: np.ndarray
 ) -> np.ndarray | None:
-    """Row weights of `sample_weight` and `class_weight`; None where all are 1."""
+    """Row weights of `sample_weight` and `class_weight`; None where all are 1.
+
+    The largest is 1. They count relative to one another, and float32 is too small for
+    what they may be before.
+    """
     weight = None
     if sample_weight is not None:
-        weight = _check_sample_weight(
-            as_numpy(sample_weight),
-            X,
-            dtype=np.float64,
-            ensure_non_negative=True,
+        weight = _relative(
+            _check_sample_weight(
+                as_numpy(sample_weight),
+                X,
+                dtype=np.float64,
+                ensure_non_negative=True,
+            )
         )
     if ensemble.class_weight is not None:
         by_class = compute_sample_weight(ensemble.class_weight, y)
-        weight = by_class if weight is None else weight * by_class
+        if not (np.isfinite(by_class) & (by_class >= 0)).all():
+            raise ValueError(
+                f"The 'class_weight' parameter of {type(ensemble).__name__} must hold "
+                f"finite numbers of at least 0. Got {ensemble.class_weight!r} instead."
+            )
+        by_class = _relative(by_class)
+        weight = by_class if weight is None else _relative(weight * by_class)
     return weight
+
+
+def _relative(weight: np.ndarray) -> np.ndarray:
+    largest = weight.max(initial=0)
+    return weight / largest if largest > 0 else weight
 
 
 def check_weighted_classes(

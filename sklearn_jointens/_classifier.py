@@ -18,11 +18,11 @@ from sklearn_jointens._checks import (
     check_X_y,
 )
 from sklearn_jointens._compat import StrOptions, _fit_context
-from sklearn_jointens._scoring import member_accuracies, out_of_bag, out_of_bag_score
+from sklearn_jointens._scoring import ScoredEnsembleMixin
 from sklearn_jointens._tabular import with_input_tags
 
 
-class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
+class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEnsemble):
     """An ensemble of neural networks, trained jointly to a degree of your choice.
 
     `n_estimators` copies of one skorch classifier are trained as one program with the
@@ -69,7 +69,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         ``n_samples / (n_classes * bincount(y))``.
     warm_start : bool, default=False
         Whether `fit` goes on from the members of an earlier `fit`. A larger
-        `n_estimators` adds new members to them.
+        `n_estimators` adds new members to them. The members' module, criterion and
+        class have to be as they were; all other settings may change.
     device : str or torch.device, default=None
         Where to train and predict. ``"auto"`` is CUDA when there is one, else the CPU;
         ``None`` is the prototype's own (that of the default member is ``"auto"``).
@@ -90,7 +91,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     ----------
     estimators_ : list of skorch classifiers
         The members, each a fitted classifier of the prototype's own class that
-        predicts the original labels.
+        predicts the original labels. They are copies: what one of them learns by itself
+        afterwards (``estimators_[0].partial_fit``) is not in the ensemble.
     classes_ : ndarray of shape (n_classes,)
         The labels.
     n_features_in_ : int
@@ -105,7 +107,14 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
-        `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`.
+        `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`. Where
+        a callback has restored the best epoch, its row has ``restored=True``.
+    n_iter_ : int
+        Number of epochs.
+    best_epoch_ : int
+        The epoch, counted from 1, whose weights the members have: the one that a
+        callback has restored (``EarlyStopping`` or ``Checkpoint`` with `load_best`, as
+        the default member does), else the last.
     net_ : skorch classifier
         The net that trained all members; its `stepping_` says how it took its steps.
     vectorization_ : Vectorization
@@ -215,9 +224,9 @@ shape (n_samples, ...)
             The loss became NaN or infinite.
         """
         going_on = self._is_going_on()
-        if going_on:
-            self._check_n_estimators_when_going_on()
         prototype = self._resolve_prototype()
+        if going_on:
+            self._check_going_on(prototype)
         with all_or_nothing(self):
             X, y = check_X_y(self, X, y, reset=not going_on)
             labels = self.classes_ if going_on else np.unique(y)
@@ -242,8 +251,8 @@ shape (n_samples, ...)
     ) -> "JointEnsembleClassifier":
         """Train for one epoch on these rows, from where training stands.
 
-        Members, optimizer and batches stay as they are in the first call: only `lam`
-        and `precision` may change.
+        Members, optimizer and batches stay as they are in the first call: of the
+        settings of members and training only `lam` and `precision` may change.
 
         Parameters
         ----------
@@ -264,6 +273,8 @@ shape (n_samples, ...)
         self._validate_params()
         first = not hasattr(self, "estimators_")
         prototype = self._resolve_prototype()
+        if not first:
+            self._check_further(prototype)
         classes = check_partial_fit_classes(self, classes)
         with all_or_nothing(self):
             X, y = check_X_y(self, X, y, reset=first)
@@ -282,20 +293,6 @@ shape (n_samples, ...)
             self._train_further(X, y, weight)
         return self
 
-    def _score_members_after_training(
-        self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None
-    ) -> None:
-        if bags is None:
-            data = getattr(net, "scored_", None)
-            data = net.get_dataset(X, y) if data is None else data
-            self.member_scores_ = member_accuracies(net, data)
-            return
-        encoded = np.searchsorted(net.labels_, y)
-        self.member_scores_, proba = out_of_bag(net, X, encoded, bags)
-        if self.oob_score:
-            self.oob_decision_function_ = proba
-            self.oob_score_ = out_of_bag_score(net, self.oob_score, y, proba)
-
     # -- predicting ------------------------------------------------------------------
 
     def predict_proba(self, X: Any, members: Any = None) -> np.ndarray:
@@ -313,22 +310,10 @@ shape (n_samples, ...)
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        X = check_X(self, X)
-        if members is not None:
-            members = self._members_at(members)
-            if len(members) == 0:
-                raise ValueError(
-                    f"The 'members' parameter of {type(self).__name__} must hold at "
-                    "least one member. Got none instead."
-                )
-        proba = self.net_.prediction_family_.proba
-        chunks = (
-            proba(natural.mean(0)) for natural, _ in self.net_.natural_iter(X, members)
-        )
-        return _gather(chunks, (X.shape[0], len(self.classes_)), axis=0)
+        return self._of_ensemble("proba", X, members)
 
     def predict_log_proba(self, X: Any, members: Any = None) -> np.ndarray:
-        """Logarithm of `predict_proba`.
+        """Logarithm of `predict_proba`, exact where that would be 0 or 1.
 
         Parameters
         ----------
@@ -340,8 +325,18 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X, members=members))
+        return self._of_ensemble("log_proba", X, members)
+
+    def _of_ensemble(self, what: str, X: Any, members: Any) -> np.ndarray:
+        X = check_X(self, X)
+        if members is not None:
+            members = self._some_members_at(members)
+        of_natural = getattr(self.net_.prediction_family_, what)
+        chunks = (
+            of_natural(natural.mean(0))
+            for natural, _ in self.net_.natural_iter(X, members)
+        )
+        return _gather(chunks, (X.shape[0], len(self.classes_)), axis=0)
 
     def predict(self, X: Any, members: Any = None) -> np.ndarray:
         """The most probable label of each row.

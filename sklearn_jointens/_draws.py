@@ -22,25 +22,32 @@ class MemberDraws(NamedTuple):
     seed_of_folds : int
     places : ndarray of shape (n_members,)
         A member is validated on the fold of its place, modulo the number of folds.
+    n_drawn : int
+        How many seeds were ever drawn, those of members that were dropped included.
     """
 
     seeds: np.ndarray
     seed_of_folds: int
     places: np.ndarray
+    n_drawn: int
 
     @classmethod
     def of(
         cls, seeds: np.ndarray, earlier: "MemberDraws | None" = None
     ) -> "MemberDraws":
-        """Draws of members with these seeds, the first of which may be trained."""
+        """Draws of members with these seeds, or of new ones besides earlier ones.
+
+        The first `n_drawn` of the seeds are then as good as taken: a new member with
+        the seed of another would be its copy.
+        """
         if earlier is None:
-            return cls(seeds, int(seeds[0]), np.arange(len(seeds)))
-        new = seeds[len(earlier.seeds) :]
-        places = earlier.places[-1] + 1 + np.arange(len(new))
+            return cls(seeds, int(seeds[0]), np.arange(len(seeds)), len(seeds))
+        places = np.arange(earlier.n_drawn, len(seeds))
         return cls(
-            np.concatenate([earlier.seeds, new]),
+            np.concatenate([earlier.seeds, seeds[places]]),
             earlier.seed_of_folds,
             np.concatenate([earlier.places, places]),
+            len(seeds),
         )
 
     def only(self, kept: np.ndarray) -> "MemberDraws":

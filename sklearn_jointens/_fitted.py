@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens import _persistence
 from sklearn_jointens._checks import as_numpy, check_labels, check_X
+from sklearn_jointens._compat import _check_sample_weight
 from sklearn_jointens._members import plain_modules
 from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._scoring import member_accuracies
@@ -32,7 +33,22 @@ class FittedEnsembleMixin:
     can be made of them at any time.
     """
 
-    def score_members(self, X: Any, y: Any, scoring: Any = None) -> np.ndarray:
+    history_: Any
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs."""
+        return len(self.history_)
+
+    @property
+    def best_epoch_(self) -> int:
+        """The epoch, counted from 1, whose weights the members have."""
+        restored = [row["epoch"] for row in self.history_ if row.get("restored")]
+        return restored[0] if restored else self.n_iter_
+
+    def score_members(
+        self, X: Any, y: Any, scoring: Any = None, sample_weight: Any = None
+    ) -> np.ndarray:
         """Each member's own score.
 
         Parameters
@@ -42,6 +58,8 @@ class FittedEnsembleMixin:
             Labels.
         scoring : str, callable or None, default=None
             A scorer as scikit-learn knows them; ``None`` is accuracy.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, for scorers that take them.
 
         Returns
         -------
@@ -50,11 +68,17 @@ class FittedEnsembleMixin:
         X = check_X(self, X)
         y = column_or_1d(as_numpy(y))
         check_consistent_length(X, y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                as_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True
+            )
         if scoring is None:
             check_labels(self, y, self.classes_)
-            return member_accuracies(self.net_, self.net_.get_dataset(X, y))
+            data = self.net_.get_dataset(X, y)
+            return member_accuracies(self.net_, data, sample_weight)
         scorer = check_scoring(self.estimators_[0], scoring=scoring)
-        return np.array([scorer(member, X, y) for member in self.estimators_])
+        params = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return np.array([scorer(member, X, y, **params) for member in self.estimators_])
 
     def drop_members(
         self,
@@ -64,6 +88,7 @@ class FittedEnsembleMixin:
         X: Any = None,
         y: Any = None,
         scoring: Any = None,
+        sample_weight: Any = None,
     ) -> Any:
         """A fitted ensemble without some of the members.
 
@@ -78,6 +103,8 @@ class FittedEnsembleMixin:
         y : array-like of shape (n_samples,), default=None
             Its labels.
         scoring : str, callable or None, default=None
+            As in `score_members`.
+        sample_weight : array-like of shape (n_samples,), default=None
             As in `score_members`.
 
         Returns
@@ -109,7 +136,7 @@ class FittedEnsembleMixin:
                     "The 'X' and 'y' parameters of drop_members must be given with "
                     "'n_weakest'. Got None instead."
                 )
-            scores = self.score_members(X, y, scoring)
+            scores = self.score_members(X, y, scoring, sample_weight)
             members = np.argsort(scores, kind="stable")[:n_weakest]
         return self._without(self._members_at(members))
 
@@ -175,6 +202,7 @@ class FittedEnsembleMixin:
         vectorized.reason, vectorized.max_error = way.reason, way.max_error
         # As it was settled, and without what a member leaves to the ensemble.
         prototype = unfitted_net(net, getattr(net, "prototype_class", type(net)))
+        prototype.columns_ = net.columns_
         if self.estimator is not None:
             prototype.set_params(compile=self.estimator.compile)
         self.net_ = joint_net(
@@ -245,6 +273,16 @@ class FittedEnsembleMixin:
                 f"{n_members} members, 0 to {n_members - 1}. Got {unknown} instead."
             )
         return np.unique(asked.astype(int) % n_members)
+
+    def _some_members_at(self, members: Any) -> np.ndarray:
+        """Indices of at least one member, given as indices or as a mask."""
+        chosen = self._members_at(members)
+        if len(chosen) == 0:
+            raise ValueError(
+                f"The 'members' parameter of {type(self).__name__} must hold at least "
+                "one member. Got none instead."
+            )
+        return chosen
 
     def _without(self, dropped: np.ndarray) -> Any:
         """A fitted copy without the members at `dropped`."""

@@ -14,6 +14,7 @@ from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.nn._members import why_not_stackable
 from sklearn_jointens.training import (
     MemberNet,
+    copied_net,
     derived_net,
     resolve_device,
 )
@@ -63,7 +64,7 @@ class Vectorization(NamedTuple):
     options: dict[str, bool] = {}
 
 
-def check_prototype(prototype: Any, owner: str) -> None:
+def check_prototype(prototype: Any, owner: str, n_estimators: int = 1) -> None:
     """Raise unless `prototype` is a skorch classifier whose loss can be joined.
 
     Parameters
@@ -71,6 +72,8 @@ def check_prototype(prototype: Any, owner: str) -> None:
     prototype : object
     owner : str
         The estimator's name, for the message.
+    n_estimators : int, default=1
+        How many members there are to be.
 
     Raises
     ------
@@ -78,7 +81,7 @@ def check_prototype(prototype: Any, owner: str) -> None:
         Not an instance of a skorch classifier.
     ValueError
         Its class has a method of its own that an ensemble does without, or predicts
-        rows in another order.
+        rows in another order, or its optimizer would make one of all members.
     """
     kinds = NeuralNetClassifier | NeuralNetBinaryClassifier
     if not isinstance(prototype, kinds):
@@ -104,6 +107,15 @@ def check_prototype(prototype: Any, owner: str) -> None:
             "The 'iterator_valid__shuffle' parameter of the member must be False: "
             "predictions come in the order of the rows. "
             f"Got {shuffle!r} instead."
+        )
+    optimizer = prototype.optimizer
+    is_lbfgs = isinstance(optimizer, type) and issubclass(optimizer, torch.optim.LBFGS)
+    if is_lbfgs and n_estimators > 1:
+        raise ValueError(
+            f"The 'estimator__optimizer' parameter of {owner} must not be LBFGS, which "
+            "takes the weights of all members as one vector and would couple them at "
+            f"any lam, unless n_estimators=1. Got {optimizer.__name__} with "
+            f"n_estimators={n_estimators} instead."
         )
 
 
@@ -160,10 +172,39 @@ def build_members(
     return members
 
 
-def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
+def going_on(members: Sequence[Any], prototype: Any) -> list[Any]:
+    """Copies of fitted members, with the settings that new ones are given.
+
+    Parameters
+    ----------
+    members : sequence of MemberNet
+    prototype : skorch classifier
+        Of the same module and criterion as theirs.
+
+    Returns
+    -------
+    list of MemberNet
+        On the prototype's device, ready to be trained.
+    """
+    told = _unbuilt_member(prototype).initialize_callbacks()
+    copies = []
+    for member in members:
+        member = copied_net(member).move_to(told.device)
+        for name in member.get_params(deep=False):
+            del vars(member)[name]
+        vars(member).update(told.get_params(deep=False), callbacks_=told.callbacks_)
+        copies.append(member)
+    return copies
+
+
+def _unbuilt_member(prototype: Any) -> Any:
     member = derived_net(prototype, MemberNet)
     # Members are trained as one, and that is what is compiled.
-    member.set_params(verbose=0, compile=False)
+    return member.set_params(verbose=0, compile=False)
+
+
+def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
+    member = _unbuilt_member(prototype)
     member.observe(X, labels)
     try:
         return member.initialize()

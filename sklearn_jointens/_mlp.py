@@ -3,12 +3,12 @@
 from typing import Any
 
 import torch
-from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from torch import nn
 
 from sklearn_jointens.nn import MLP
-from sklearn_jointens.training import MemberNetClassifier
+from sklearn_jointens.training import BestEpoch, MemberNetClassifier
+from sklearn_jointens.training._shown import show_changes_from
 
 
 def mlp_classifier(
@@ -92,7 +92,7 @@ default="relu"
         "verbose": 0,
     }
     if early_stopping:
-        stopping = EarlyStopping(
+        stopping = BestEpoch(
             patience=n_iter_no_change,
             threshold=tol,
             threshold_mode="abs",
@@ -110,3 +110,6 @@ default="relu"
         batch_size=batch_size,
         **{**defaults, **net_params},
     )
+
+
+show_changes_from(mlp_classifier())

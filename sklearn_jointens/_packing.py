@@ -1,13 +1,11 @@
 """Members in a pickle: what they share goes in once, their modules in one piece."""
 
-import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import MemberNet
+from sklearn_jointens.training._in_one_piece import in_one_piece, out_of_one_piece
 
 
 class PackedMembers(NamedTuple):
@@ -31,17 +29,14 @@ def pack(members: Sequence[MemberNet], vectorized: VectorizedModule) -> PackedMe
     first, *others = members
     own = [_own(first, other) for other in others]
     nets = list(members) if None in own else [first]
-    file = io.BytesIO()
-    torch.save((vectorized.emptied(), own[: len(members) - len(nets)]), file)
-    return PackedMembers(nets, file.getvalue())
+    parts = vectorized.emptied(), own[: len(members) - len(nets)]
+    return PackedMembers(nets, in_one_piece(parts))
 
 
 def unpack(packed: PackedMembers) -> tuple[list[MemberNet], VectorizedModule]:
     """The members, on the CPU, and a vectorized module for its `of_members`."""
     nets, data = packed
-    vectorized, of_others = torch.load(
-        io.BytesIO(data), map_location="cpu", weights_only=False
-    )
+    vectorized, of_others = out_of_one_piece(data)
     members = list(nets)
     for own in of_others:
         other = type(nets[0]).__new__(type(nets[0]))

@@ -10,6 +10,7 @@ from skorch import NeuralNetBinaryClassifier
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from sklearn_jointens._checks import check_range
 from sklearn_jointens._members import ProbabilitiesAsLogitsWarning
 from sklearn_jointens.losses import (
     Bernoulli,
@@ -68,6 +69,7 @@ def probe(
             f"Got {type(member.criterion_).__name__} instead."
         )
     _check_monitors(member, owner)
+    check_range(owner, X, member)
     rows = rows_as_predicted(member, X[:_PROBE_ROWS])
     module = member.module_
     try:

@@ -6,20 +6,89 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import accuracy_score
+from sklearn.utils.metadata_routing import UNUSED
+
+from sklearn_jointens._checks import as_numpy
 
 
 class OutOfBagWarning(UserWarning):
     """Some rows have no out-of-bag prediction."""
 
 
-def member_accuracies(net: Any, data: Any) -> np.ndarray:
-    """Accuracy of each member on a data set, ndarray of shape (n_members,)."""
+class ScoredEnsembleMixin:
+    """How good a classifier is, and each of its members.
+
+    It stands before scikit-learn's ``ClassifierMixin``.
+    """
+
+    # Which members to use is no metadata of the rows.
+    __metadata_request__score = {"members": UNUSED}
+
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, members: Any = None
+    ) -> float:
+        """Accuracy of the ensemble.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        members : array-like of int or bool, default=None
+            As in `predict_proba`.
+
+        Returns
+        -------
+        float
+        """
+        predicted = self.predict(X, members=members)  # type: ignore[attr-defined]
+        y, sample_weight = as_numpy(y), as_numpy(sample_weight)
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
+    def _score_members_after_training(
+        self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None
+    ) -> None:
+        """Set `member_scores_` and, if asked for, the out-of-bag score."""
+        if bags is None:
+            data = getattr(net, "scored_", None)
+            data = net.get_dataset(X, y) if data is None else data
+            self.member_scores_ = member_accuracies(net, data)
+            return
+        encoded = np.searchsorted(net.labels_, y)
+        self.member_scores_, proba = out_of_bag(net, X, encoded, bags)
+        metric = self.oob_score  # type: ignore[attr-defined]
+        if metric:
+            self.oob_decision_function_ = proba
+            self.oob_score_ = out_of_bag_score(net, metric, y, proba)
+
+
+def member_accuracies(
+    net: Any, data: Any, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """Accuracy of each member on a data set.
+
+    Parameters
+    ----------
+    net : JointNet
+    data : Dataset
+    weight : ndarray of shape (n_samples,) or None, default=None
+        Of the rows; ``None`` is 1.
+
+    Returns
+    -------
+    ndarray of shape (n_members,)
+    """
     hits, n_rows = torch.tensor(0), 0
     for natural, y in net.natural_iter(data):
         correct = net.prediction_family_.is_correct(natural, y)
+        start, n_rows = n_rows, n_rows + natural.shape[2]
+        if weight is not None:
+            of_rows = torch.tensor(weight[start:n_rows], device=correct.device)
+            correct = correct * of_rows
         hits = hits.to(natural.device) + correct.sum(1)
-        n_rows += natural.shape[2]
-    return hits.cpu().numpy() / n_rows
+    return hits.cpu().numpy() / (n_rows if weight is None else weight.sum())
 
 
 def out_of_bag(

@@ -10,6 +10,7 @@ from torch import nn
 
 from sklearn_jointens.nn import TabularMLP
 from sklearn_jointens.training import BestEpoch, MemberFolds, TabularNetClassifier
+from sklearn_jointens.training._shown import show_changes_from
 
 
 def tabular_classifier(
@@ -125,6 +126,9 @@ default="relu"
         batch_size=batch_size,
         **{**defaults, **net_params},
     )
+
+
+show_changes_from(tabular_classifier())
 
 
 @functools.cache

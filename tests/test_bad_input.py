@@ -254,9 +254,9 @@ def test_criterion_without_a_family(digits):
         ensemble(member(criterion=nn.MultiMarginLoss)),
         *digits,
         ValueError,
-        "The 'criterion' parameter of the member must be one of {CrossEntropyLoss, "
-        "NLLLoss, BCEWithLogitsLoss}, whose exponential family is known. Got "
-        "MultiMarginLoss instead.",
+        "The 'criterion' parameter of the member must be CrossEntropyLoss, NLLLoss "
+        "(with a module that puts out probabilities) or BCEWithLogitsLoss, whose "
+        "losses can be joined. Got MultiMarginLoss instead.",
     )
 
 

@@ -374,13 +374,13 @@ def test_optimizer_groups_go_by_the_members_own_names(data, optimizer):
     assert abs(parameters(clf, "out.bias") - parameters(start, "out.bias")).max() > 0
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.LBFGS, torch.optim.Adafactor])
-def test_an_optimizer_that_mixes_entries_keeps_members_apart(data, optimizer):
+def test_an_optimizer_that_mixes_entries_keeps_members_apart(data):
     X, y = data
-    clf = ensemble(member(optimizer=optimizer, lr=0.1, batch_size=-1)).fit(X, y)
+    net = member(optimizer=torch.optim.Adafactor, lr=0.1, batch_size=-1)
+    clf = ensemble(net).fit(X, y)
     assert clf.vectorization_.method == "loop"
     assert clf.vectorization_.reason == (
-        f"loop: {optimizer.__name__} may mix the entries of a tensor, so that members "
+        "loop: Adafactor may mix the entries of a tensor, so that members "
         "keep tensors of their own"
     )
     assert clf.history_[-1]["train_loss"] < clf.history_[0]["train_loss"]

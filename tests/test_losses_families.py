@@ -431,11 +431,12 @@ def test_family_of_a_known_criterion(wrap, criterion, family):
 
 @pytest.mark.parametrize("criterion", [nn.MSELoss(), _Scaled(), _Compiled(_Scaled())])
 def test_criterion_without_a_known_family_raises(criterion):
-    name = "MSELoss" if isinstance(criterion, nn.MSELoss) else "_Scaled"
+    is_mse = isinstance(criterion, nn.MSELoss)
+    got = "MSELoss" if is_mse else "_Scaled with a 'forward' of its own"
     message = (
-        "The 'criterion' parameter of the member must be one of {CrossEntropyLoss, "
-        "NLLLoss, BCEWithLogitsLoss}, whose exponential family is known. "
-        f"Got {name} instead."
+        "The 'criterion' parameter of the member must be CrossEntropyLoss, NLLLoss "
+        "(with a module that puts out probabilities) or BCEWithLogitsLoss, whose "
+        f"losses can be joined. Got {got} instead."
     )
     with raises_whole(ValueError, message):
         family_of(criterion)
@@ -512,3 +513,25 @@ def test_check_output_of_three_classes(family, output, wrong):
 )
 def test_check_output_of_one_logit(output, n_classes, wrong):
     assert Bernoulli().check_output(output, 5, n_classes) == wrong
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 17, 100, 1000])
+def test_log_probabilities_are_finite_where_probabilities_are_not(size, dtype):
+    """They were the logarithm of a probability that had become 0: -inf."""
+    logits = torch.linspace(-size, size, 7, dtype=dtype)
+    exact = logits.double()
+    binary = torch.stack([F.logsigmoid(-exact), F.logsigmoid(exact)], 1)
+    natural = Bernoulli().natural(logits[None, :, None])
+    found = Bernoulli().log_proba(natural)[0]
+    tiny = torch.finfo(dtype).tiny
+    torch.testing.assert_close(found, binary.to(dtype), rtol=1e-6, atol=tiny)
+
+    of_classes = torch.stack([logits, -logits, logits / 2], 1)
+    for family in (Categorical(), CategoricalProbabilities()):
+        natural = Categorical().natural(of_classes[None])
+        found = family.log_proba(natural)[0]
+        wanted = of_classes.double().log_softmax(1).to(dtype)
+        eps = torch.finfo(dtype).eps
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=eps)
+        assert found.isfinite().all()

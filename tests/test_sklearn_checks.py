@@ -330,7 +330,9 @@ def test_documented_attributes_are_the_fitted_ones(iris):
 
     clf = ensemble(bootstrap=True, oob_score=True, n_estimators=30).fit(*iris)
 
-    fitted = {name for name in vars(clf) if name.endswith("_")}
+    derived = inspect.getmembers(type(clf), lambda part: isinstance(part, property))
+    names = (*vars(clf), *dict(derived))
+    fitted = {name for name in names if name[0] != "_" and name[-1] == "_"}
     assert fitted == documented
 
 

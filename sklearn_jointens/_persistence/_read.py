@@ -72,7 +72,7 @@ def _rebuild(
     )
     X = np.empty((0, *shape), dtype=state["dtype"])
     member = new_member(prototype, X, labels, columns)
-    seeds, seed_of_folds, places = state["draws"]
+    seeds, seed_of_folds, places, n_drawn = state["draws"]
     fitted: dict[str, Any] = {
         "estimators_": members_of(member, X, groups, more, state["members"], n_bytes),
         "classes_": labels,
@@ -80,7 +80,9 @@ def _rebuild(
         "_row_shape": shape,
         "_allows_nan": state["allows_nan"],
         "_columns": columns,
-        "_draws": MemberDraws(np.array(seeds), seed_of_folds, np.array(places)),
+        "_draws": MemberDraws(
+            np.array(seeds), seed_of_folds, np.array(places), n_drawn
+        ),
         "member_scores_": np.array(state["member_scores"]),
         "history_": History({**row, "batches": []} for row in state["history"]),
         "vectorization_": Vectorization(*state["vectorization"]),

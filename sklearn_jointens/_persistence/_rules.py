@@ -12,6 +12,9 @@ _LONGEST_REASON = 300
 
 _LARGEST = 2**63 - 1
 
+# Seeds that members may ever have had; that many are drawn when they go on.
+_MOST_DRAWN = 2**20
+
 
 class WrongEntry(ValueError):
     """What a file says is not what it must be; the message says how."""
@@ -52,12 +55,14 @@ def _are_seeds(value: Any) -> bool:
 
 
 def _are_draws(value: Any) -> bool:
+    if type(value) is not list or len(value) != 4:
+        return False
+    seeds, seed_of_folds, places, n_drawn = value
     return (
-        type(value) is list
-        and len(value) == 3
-        and _are_seeds(value[0])
-        and _are_seeds([value[1]])
-        and _are_seeds(value[2])
+        _are_seeds(seeds)
+        and _are_seeds([seed_of_folds])
+        and _are_seeds([*places, n_drawn])
+        and max(places, default=0) < n_drawn < _MOST_DRAWN
     )
 
 
@@ -113,7 +118,7 @@ def check_entries(state: Any, n_members: int) -> None:
         raise WrongEntry(f"{name!r} must be {there}")
     for name, (is_right, rule) in _ENTRIES.items():
         check(is_right(state[name]), name, rule, state[name])
-    seeds, _, places = state["draws"]
+    seeds, _, places, _ = state["draws"]
     for name, values in {
         "members": state["members"],
         "member_scores": state["member_scores"],

@@ -13,6 +13,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 
 from sklearn_jointens._checks import (
     as_numpy,
+    as_one_array,
     check_labels,
     check_weight,
     check_weighted_classes,
@@ -136,7 +137,7 @@ class JointEnsembleClassifierCV(
         Of the chosen lam, trained on all data; only with `refit`, like what follows.
     refit_time_ : float
         Seconds that it took.
-    estimators_, member_scores_, history_, net_, vectorization_
+    estimators_, member_scores_, history_, n_iter_, best_epoch_, net_, vectorization_
         Of `best_estimator_`.
     classes_ : ndarray of shape (n_classes,)
         The labels.
@@ -290,7 +291,7 @@ shape (n_samples, ...)
         # What this fit does not find is not what an earlier one has found.
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
-        X, y = indexable(as_numpy(X), as_numpy(y))
+        X, y = indexable(as_one_array(type(self).__name__, X), as_numpy(y))
         checked = check_X_y(self, X, y, reset=True)
         self.classes_ = np.unique(checked[1])
         check_labels(self, checked[1], self.classes_)

@@ -37,10 +37,13 @@ class RefittedEnsembleMixin:
     __metadata_request__predict = {"members": UNUSED}
     __metadata_request__predict_proba = {"members": UNUSED}
     __metadata_request__predict_log_proba = {"members": UNUSED}
+    __metadata_request__score = {"members": UNUSED}
 
+    best_epoch_ = _of_best("best_epoch_")
     estimators_ = _of_best("estimators_")
     history_ = _of_best("history_")
     member_scores_ = _of_best("member_scores_")
+    n_iter_ = _of_best("n_iter_")
     net_ = _of_best("net_")
     vectorization_ = _of_best("vectorization_")
 
@@ -107,7 +110,9 @@ class RefittedEnsembleMixin:
         return self._best().member_proba(X)
 
     @available_if(_refits)
-    def score_members(self, X: Any, y: Any, scoring: Any = None) -> np.ndarray:
+    def score_members(
+        self, X: Any, y: Any, scoring: Any = None, sample_weight: Any = None
+    ) -> np.ndarray:
         """Each member's own score.
 
         Parameters
@@ -117,12 +122,14 @@ class RefittedEnsembleMixin:
             Labels.
         scoring : str, callable or None, default=None
             ``None`` is accuracy.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, for scorers that take them.
 
         Returns
         -------
         ndarray of shape (n_estimators,)
         """
-        return self._best().score_members(X, y, scoring=scoring)
+        return self._best().score_members(X, y, scoring, sample_weight)
 
     @available_if(_refits)
     def drop_members(self, members: Any = None, **params: Any) -> Any:
@@ -153,7 +160,14 @@ class RefittedEnsembleMixin:
         self._best().save(path)
 
     @available_if(_refits)
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Any:
+    def score(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        members: Any = None,
+        **params: Any,
+    ) -> Any:
         """Score of `best_estimator_`, by the metric that lam was chosen with.
 
         Parameters
@@ -163,6 +177,8 @@ class RefittedEnsembleMixin:
             Labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, for metrics that take them.
+        members : array-like of int or bool, default=None
+            The members to use; ``None`` is all.
         **params : dict
             What the scorers ask for, with metadata routing.
 
@@ -173,6 +189,10 @@ class RefittedEnsembleMixin:
             none.
         """
         best = self._best()
+        if members is not None:
+            everybody = np.arange(len(best.estimators_))
+            others = np.setdiff1d(everybody, best._some_members_at(members))
+            best = best.drop_members(others)
         if sample_weight is not None:
             params["sample_weight"] = sample_weight
         if _routing_enabled():

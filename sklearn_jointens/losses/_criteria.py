@@ -67,11 +67,12 @@ def family_of(criterion: nn.Module) -> Family:
         if isinstance(criterion, known) and type(criterion).forward is known.forward:
             break
     else:
-        names = ", ".join(known.__name__ for known in _FAMILY_OF_CRITERION)
+        is_subclass = isinstance(criterion, tuple(_FAMILY_OF_CRITERION))
+        own = " with a 'forward' of its own" if is_subclass else ""
         raise ValueError(
-            "The 'criterion' parameter of the member must be one of {"
-            f"{names}}}, whose exponential family is known. "
-            f"Got {type(criterion).__name__} instead."
+            "The 'criterion' parameter of the member must be CrossEntropyLoss, NLLLoss "
+            "(with a module that puts out probabilities) or BCEWithLogitsLoss, whose "
+            f"losses can be joined. Got {type(criterion).__name__}{own} instead."
         )
     if criterion.reduction != "mean":
         raise ValueError(

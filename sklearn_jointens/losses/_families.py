@@ -14,61 +14,13 @@ reductions over outputs then run over contiguous samples.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class Target:
-    """The target's part of the negative log-likelihood, shared by all members.
-
-    Attributes
-    ----------
-    index : Tensor of shape (n_samples,), dtype int64, or None
-        Where the observed class's parameter of each row stands among the flattened
-        (n_outputs, n_samples), if the statistic is the indicator of one class;
-        ``None`` where `statistic` is given.
-    statistic : Tensor of shape (n_outputs, n_samples) or None
-        The sufficient statistic of each row.
-    scale : Tensor of shape (n_samples,) or None
-        The factor of the log-partition; ``None`` is 1.
-    weight : Tensor of shape (n_samples,) or None
-        What the criterion multiplies each row with; ``None`` is 1.
-    normalizer : Tensor of shape (n_samples,) or None
-        What the criterion divides by, summed over rows; ``None`` is 1.
-    """
-
-    index: Tensor | None = None
-    statistic: Tensor | None = None
-    scale: Tensor | None = None
-    weight: Tensor | None = None
-    normalizer: Tensor | None = None
-
-    def inner(self, natural: Tensor) -> Tensor:
-        """``<statistic, natural>`` for every member and row, (n_members, n_samples)."""
-        if self.index is not None:
-            # Several times faster than to gather with an index for each member.
-            return natural.flatten(1).index_select(1, self.index)
-        assert self.statistic is not None
-        return (natural * self.statistic).sum(1)
-
-    def subtract_from(self, mean: Tensor, factor: float) -> Tensor:
-        """``mean - factor * statistic``, in place on `mean` (n_outputs, n_samples)."""
-        if self.index is not None:
-            ones = mean.new_ones(len(self.index))
-            mean.view(-1).index_add_(0, self.index, ones, alpha=-factor)
-            return mean
-        assert self.statistic is not None
-        return mean.sub_(self.statistic, alpha=factor)
-
-
-def _flat_index(y: Tensor) -> Tensor:
-    """Where classes stand among flattened (n_outputs, n_samples)."""
-    return torch.arange(len(y), device=y.device).add_(y, alpha=len(y))
+from sklearn_jointens.losses._target import Target, flat_index
 
 
 def _at_least_float32(output: Tensor) -> Tensor:
@@ -130,6 +82,10 @@ class Family:
         """Class probabilities (..., n_samples, n_classes) of (..., n_outputs, n)."""
         raise NotImplementedError
 
+    def log_proba(self, natural: Tensor) -> Tensor:
+        """Logarithms of `proba`, finite where that would be 0."""
+        raise NotImplementedError
+
     def decide(self, proba: Any) -> Any:
         """Class numbers (..., n_samples) of probabilities (..., n_samples, n_classes).
 
@@ -187,9 +143,7 @@ class Categorical(Family):
             kept = (y != self.ignore_index).to(dtype)
             row_weight = kept if row_weight is None else row_weight * kept
         if self.label_smoothing == 0:
-            return Target(
-                index=_flat_index(y), weight=row_weight, normalizer=row_weight
-            )
+            return Target(index=flat_index(y), weight=row_weight, normalizer=row_weight)
         return self._smoothed(y, n_outputs, dtype, weight, row_weight)
 
     def _smoothed(
@@ -220,6 +174,9 @@ class Categorical(Family):
 
     def proba(self, natural: Tensor) -> Tensor:
         return torch.softmax(natural, dim=-2).transpose(-1, -2)
+
+    def log_proba(self, natural: Tensor) -> Tensor:
+        return torch.log_softmax(natural, dim=-2).transpose(-1, -2)
 
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
         # Several times faster than argmax, and the same of equal classes.
@@ -355,6 +312,10 @@ class Bernoulli(Family):
     def proba(self, natural: Tensor) -> Tensor:
         positive = torch.sigmoid(natural)
         return torch.cat([1 - positive, positive], dim=-2).transpose(-1, -2)
+
+    def log_proba(self, natural: Tensor) -> Tensor:
+        both = torch.cat([-natural, natural], dim=-2)
+        return F.logsigmoid(both).transpose(-1, -2)
 
     def decide(self, proba: Any) -> Any:
         return (proba[..., 1] > self.threshold) * 1

@@ -202,7 +202,7 @@ def unwrap_subset(dataset: Any) -> tuple[Any, Tensor | None]:
         outer = np.asarray(dataset.indices)
         index = outer if index is None else outer[index]
         dataset = dataset.dataset
-    return dataset, None if index is None else torch.as_tensor(index)
+    return dataset, None if index is None else as_tensor(index)
 
 
 class BatchSlicer:

@@ -1,11 +1,13 @@
 """Callbacks of a joint fit: what it shows, and clipping that keeps members apart."""
 
+import inspect
 import time
 from typing import Any
 
 import torch
 from skorch.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     GradientNormClipping,
     PrintLog,
@@ -69,9 +71,46 @@ class FitProgress(Callback):
 class BestEpoch(EarlyStopping):
     """skorch's early stopping, which lets a fit without validation data run through."""
 
+    def __repr__(self) -> str:
+        """What differs from the defaults."""
+        defaults = inspect.signature(type(self)).parameters
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value != defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         if self.monitor in net.history[-1]:
             super().on_epoch_end(net, **kwargs)
+
+
+def restored_epoch(net: Any) -> int | None:
+    """The epoch whose weights a callback has gone back to at the end, if one has."""
+    restored = None
+    for _, callback in net.callbacks_:
+        if not getattr(callback, "load_best", False):
+            continue
+        if isinstance(callback, EarlyStopping):
+            best = callback.best_epoch_
+            has_gone_back = best != net.history[-1]["epoch"]
+            if has_gone_back and callback.best_model_weights_ is not None:
+                restored = best
+        elif isinstance(callback, Checkpoint) and callback.monitor is not None:
+            name = callback.event_name
+            saved = [row["epoch"] for row in net.history if row.get(name)]
+            restored = saved[-1] if saved else restored
+    return restored
+
+
+def mark_restored(net: Any) -> None:
+    """Let the history say which epoch's weights were restored, and no other."""
+    epoch = restored_epoch(net)
+    for i, row in enumerate(net.history):
+        # As a new row: an earlier history may share the old one.
+        row = {name: value for name, value in row.items() if name != "restored"}
+        net.history[i] = {**row, "restored": True} if row["epoch"] == epoch else row
 
 
 class MemberNormClipping(GradientNormClipping):
@@ -90,8 +129,12 @@ class MemberNormClipping(GradientNormClipping):
     def _clip_stacked(self, gradients: list[torch.Tensor | None]) -> None:
         """Scale gradients (n_members, ...) in place, as clip_grad_norm_ does."""
         present = [gradient for gradient in gradients if gradient is not None]
+        if not present:
+            return
         order = float(self.gradient_clip_norm_type)
-        norms = [torch.linalg.vector_norm(g.flatten(1), order, 1) for g in present]
+        # Not flatten: of numbers there is one axis, that of the members.
+        rows = [gradient.reshape(len(gradient), -1) for gradient in present]
+        norms = [torch.linalg.vector_norm(each, order, 1) for each in rows]
         total = torch.linalg.vector_norm(torch.stack(norms), order, 0)
         share = (self.gradient_clip_value / (total + 1e-6)).clamp(max=1.0)
         for gradient in present:

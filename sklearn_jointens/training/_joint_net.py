@@ -24,6 +24,7 @@ from sklearn_jointens.training._callbacks import (
     EpochLog,
     FitProgress,
     for_each_member,
+    mark_restored,
 )
 from sklearn_jointens.training._epoch import lone_rows_explained, run_without_waiting
 from sklearn_jointens.training._folds import SomeMembers, folds_of
@@ -314,6 +315,8 @@ class JointNet(MemberNet):
                 for record in self.records_.values():
                     for name, values in record.by_member().items():
                         self.history.record(name, values)
+            elif method_name == "on_train_end":
+                mark_restored(self)
 
     # -- predicting ------------------------------------------------------------------
 

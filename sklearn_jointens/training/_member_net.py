@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset, get_len
 from skorch.history import History
@@ -26,8 +26,10 @@ from sklearn_jointens.training._batches import (
     ArrayDataset,
     BatchSlicer,
     WeightedLoader,
+    as_tensor,
     unwrap_subset,
 )
+from sklearn_jointens.training._in_one_piece import in_one_piece, out_of_one_piece
 from sklearn_jointens.training._module_arguments import (
     DTYPE_NAME,
     input_dtype,
@@ -166,7 +168,7 @@ class MemberNet(_SkorchNet):
         """Rows, and encoded targets, as a data set that can be sliced."""
         X = self.as_array(X)
         if y is not None:
-            y = torch.as_tensor(y)
+            y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
             y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
         return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
 
@@ -270,21 +272,20 @@ class MemberNet(_SkorchNet):
             for name in ("module_", "criterion_"):
                 light.__dict__[name] = copy.deepcopy(light.__dict__[name]).cpu()
         light.__dict__["device"] = "cpu"
-        # What skorch pickles by itself of a fitted net goes with an unfitted one too:
-        # skops holds no dtype and no module.
-        apart = self.cuda_dependent_attributes_
-        light.__dict__["cuda_dependent_attributes_"] = [*apart, "module__"]
-        state = {
-            **super(MemberNet, light).__getstate__(),
-            "cuda_dependent_attributes_": apart,
-            "asked_device_": asked,
-        }
+        # Apart from the rest: skops holds no module and no dtype.
+        known = self.cuda_dependent_attributes_
+        light.__dict__["cuda_dependent_attributes_"] = []
+        state = super(MemberNet, light).__getstate__()
+        names = [name for name in state if name.startswith((*known, "module__"))]
+        state["in_one_piece_"] = in_one_piece({n: state.pop(n) for n in names})
         if "prototype_class" in type(self).__dict__:
             state["prototype_class_"] = self.prototype_class
-        return state
+        return {**state, "cuda_dependent_attributes_": known, "asked_device_": asked}
 
     def __setstate__(self, state: Any) -> None:
-        asked = state.pop("asked_device_", None)
+        state = {**state, **out_of_one_piece(state["in_one_piece_"])}
+        del state["in_one_piece_"]
+        asked = state.pop("asked_device_")
         if "prototype_class_" in state:
             mixin: Any = getattr(type(self), "mixin", type(self))
             self.__class__ = derive_class(mixin, state.pop("prototype_class_"))
@@ -326,8 +327,19 @@ class MemberNetClassifier(MemberNet, NeuralNetClassifier):
 
     It takes labels of any type, any numeric array, sparse matrix or frame, fills in
     the sizes of its module from the data, and slices batches in one step. Everything
-    else, parameters included, is skorch's.
+    else, parameters included, is skorch's; it shows those that were changed.
     """
+
+    __repr__ = BaseEstimator.__repr__
+
+    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)
+
+    def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
+        params = super().get_params(deep=deep, **kwargs)
+        # The names of others, which skorch takes for a parameter.
+        del params["_params_to_validate"]
+        return params
 
 
 def _cloned(value: Any) -> Any:

@@ -18,6 +18,7 @@ from torch.utils.data import Subset
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
 from sklearn_jointens.training import JointNet, _batches
 from sklearn_jointens.training._batches import ArrayDataset, BatchSlicer
+from sklearn_jointens.training._epoch import run_without_waiting
 
 
 def fit(net, X, y, **params):
@@ -34,7 +35,7 @@ def test_an_epoch_that_reads_losses_at_its_end_records_what_skorchs_does(
 
     def run(self, iterator, training, prefix, step_fn, **params):
         if iterator is not None:
-            self._run_without_waiting(iterator, training, prefix, step_fn, **params)
+            run_without_waiting(self, iterator, training, prefix, step_fn, **params)
 
     monkeypatch.setattr(JointNet, "run_single_epoch", run)
     deferred = fit(net, X, y, device="cpu").history_

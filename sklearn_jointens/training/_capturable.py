@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_jointens.losses import TransformedProbabilities
 from sklearn_jointens.training._callbacks import MemberNormClipping, is_stock
+from sklearn_jointens.training._seams import overrides
 
 # Optimizers that keep all that changes from step to step in tensors.
 _CAPTURABLE_OPTIMIZERS = {
@@ -38,11 +39,6 @@ _STEP_METHODS = (
     "train_step",
     "train_step_single",
 )
-_STOCK_MODULES = {
-    "skorch.classifier",
-    "skorch.net",
-    "sklearn_jointens.training._member_net",
-}
 
 # Ways of compiling that do not make CUDA graphs of their own.
 _COMPILE_MODES = {None, "default", "max-autotune-no-cudagraphs"}
@@ -62,7 +58,7 @@ def why_stock(net: Any) -> str | None:
     """
     prototype_class = type(net).prototype_class
     for name in _STEP_METHODS:
-        if getattr(prototype_class, name).__module__ not in _STOCK_MODULES:
+        if overrides(net, name):
             return f"{prototype_class.__name__} has a '{name}' of its own"
     if isinstance(net.prediction_family_, TransformedProbabilities):
         return "'predict_nonlinearity' is a function of the user's own"

@@ -152,6 +152,8 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
                 members = going_on(members, prototype)
             new_seeds = draws.seeds[len(members) :]
             members += build_members(prototype, X, labels, new_seeds, reseed)
+            for member in members:
+                member.module_.train()
             net = self._joint_net(prototype, members, labels, example=X)
             if not self.bootstrap and history is None:
                 warn_if_identical(members)

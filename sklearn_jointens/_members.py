@@ -186,7 +186,7 @@ def going_on(members: Sequence[Any], prototype: Any) -> list[Any]:
     Returns
     -------
     list of MemberNet
-        On the prototype's device, ready to be trained.
+        On the prototype's device.
     """
     told = _unbuilt_member(prototype).initialize_callbacks()
     copies = []
@@ -195,7 +195,6 @@ def going_on(members: Sequence[Any], prototype: Any) -> list[Any]:
         for name in member.get_params(deep=False):
             del vars(member)[name]
         vars(member).update(told.get_params(deep=False), callbacks_=told.callbacks_)
-        member.module_.train()  # as the new ones are
         copies.append(member)
     return copies
 

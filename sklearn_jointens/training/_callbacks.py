@@ -105,7 +105,7 @@ def restored_epoch(net: Any) -> int | None:
 
 
 def mark_restored(net: Any) -> None:
-    """Let each row of the history say whether its weights were restored, if any were."""
+    """Let the history say of each epoch whether it was restored, if any was."""
     epoch = restored_epoch(net)
     for i, row in enumerate(net.history):
         # As a new row: an earlier history may share the old one.

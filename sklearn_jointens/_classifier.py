@@ -108,7 +108,7 @@ class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEns
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
         `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`. Where
-        a callback has restored the best epoch, its row has ``restored=True``.
+        a callback has restored an epoch, `restored` says in each row whether this one.
     n_iter_ : int
         Number of epochs.
     best_epoch_ : int

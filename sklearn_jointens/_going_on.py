@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,10 @@ def alike(one: Any, other: Any) -> bool:
         return _identity(one) == _identity(other)
     if type(one).__eq__ is not object.__eq__ or isinstance(one, torch.dtype):
         return _are_equal(one, other)
-    return type(one) is type(other) and alike(_told(one), _told(other))
+    told, also_told = _told(one), _told(other)
+    return type(one) is type(other) and all(
+        alike(told[name], also_told[name]) for name in told.keys() & also_told.keys()
+    )
 
 
 def _is_sequence(value: Any) -> bool:
@@ -177,13 +181,15 @@ def _identity(value: Any) -> Any:
 
 
 def _told(value: Any) -> dict[str, Any]:
-    """What an object was made with.
+    """Plain values that an object was made with.
 
-    One of the user's own may use its attributes as it likes, to count epochs, say.
+    One of the user's own may use its attributes as it likes, to count epochs, say; and
+    skorch's callbacks make functions of what they were told.
     """
     if isinstance(value, functools.partial):
         return {"func": value.func, "args": value.args, "keywords": value.keywords}
     if not is_stock(type(value)):
         return {}
     names = inspect.signature(type(value)).parameters
-    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+    told = {name: getattr(value, name, None) for name in names}
+    return {n: v for n, v in told.items() if isinstance(v, str | Real)}

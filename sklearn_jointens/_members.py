@@ -184,7 +184,7 @@ def going_on(members: Sequence[Any], prototype: Any) -> list[Any]:
     Returns
     -------
     list of MemberNet
-        On the prototype's device, ready to be trained.
+        On the prototype's device.
     """
     told = _unbuilt_member(prototype).initialize_callbacks()
     copies = []

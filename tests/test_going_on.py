@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, ParamMapper
 from skorch.dataset import ValidSplit
 from torch import nn
 
@@ -247,6 +247,9 @@ PROTOTYPES = {
     "instance": lambda: member(instance()),
     "lazy": lambda: member(lazy()),
     "callback": lambda: member(callbacks=[("own", Counting())]),
+    "callback that is told a function": lambda: member(
+        callbacks=[("map", ParamMapper("*", fn=torch.nn.init.zeros_, at=4))]
+    ),
     "split": lambda: member(train_split=ValidSplit(3, stratified=True)),
     "folds": lambda: member(train_split=MemberFolds(2)),
 }

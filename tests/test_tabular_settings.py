@@ -369,6 +369,8 @@ def test_a_file_of_the_default_member(tmp_path):
         ("max_epochs", "a", "an int of at least 1"),
         ("patience", 0, "an int of at least 1"),
         ("patience", 2.5, "an int of at least 1"),
+        ("n_bins", -1, "an int of at least 0"),
+        ("n_bins", "many", "an int of at least 0"),
     ],
 )
 def test_settings_are_checked_before_training(name, value, rule):

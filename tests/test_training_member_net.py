@@ -228,7 +228,7 @@ def test_a_derived_class_is_the_users_own_with_its_parameters(data):
 
 def test_a_derived_net_shares_no_setting_that_can_be_copied():
     prototype = member(callbacks=[("f1", EpochScoring("f1"))], module=Net(6, 3))
-    net = derived_net(prototype)
+    net = derived_net(prototype, MemberNet)
     assert net.callbacks[0][1] is not prototype.callbacks[0][1]
     assert net.module is not prototype.module
     unfitted = unfitted_net(prototype)
@@ -239,7 +239,7 @@ def test_a_derived_net_shares_no_setting_that_can_be_copied():
 def test_a_setting_that_cannot_be_copied_is_shared(tmp_path):
     file = (tmp_path / "log").open("w")
     with file:
-        assert derived_net(member(dataset__log=file)).dataset__log is file
+        assert derived_net(member(dataset__log=file), MemberNet).dataset__log is file
 
 
 def test_members_can_be_trained_on_alone(data):
@@ -263,7 +263,7 @@ def test_members_can_be_trained_on_alone(data):
 @pytest.mark.parametrize("cls", [NeuralNetClassifier, UserNet, MemberNetClassifier])
 def test_a_copy_predicts_the_same_with_weights_of_its_own(data, copied, cls):
     X, y = data
-    net = derived_net(member(cls=cls)).fit(X, y)
+    net = derived_net(member(cls=cls), MemberNet).fit(X, y)
     again = copied(net)
     assert type(again) is type(net)
     np.testing.assert_array_equal(again.predict(X), net.predict(X))
@@ -305,7 +305,7 @@ def test_a_one_logit_member_is_told_one_output_and_trains_alone(data, dtype):
     X, y = data
     X, y = X.astype(dtype), np.where(y == "a", "x", "o")
     prototype = NeuralNetBinaryClassifier(Net, lr=0.1, train_split=None, verbose=0)
-    net = derived_net(prototype).fit(X, y)
+    net = derived_net(prototype, MemberNet).fit(X, y)
     assert net.module_.out.out_features == 1
     assert net.history[-1, "train_loss"] < net.history[0, "train_loss"]
     np.testing.assert_array_equal(

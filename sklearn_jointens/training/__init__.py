@@ -1,6 +1,12 @@
 """Floor 3: the skorch nets that train all members at once, and their batches."""
 
 from sklearn_jointens.training._callbacks import BestEpoch
+from sklearn_jointens.training._copies import (
+    copied_net,
+    derived_net,
+    resolve_device,
+    unfitted_net,
+)
 from sklearn_jointens.training._folds import Folds, MemberFolds
 from sklearn_jointens.training._interrupts import interrupt
 from sklearn_jointens.training._joint_net import (
@@ -8,14 +14,7 @@ from sklearn_jointens.training._joint_net import (
     JointNet,
     joint_net,
 )
-from sklearn_jointens.training._member_net import (
-    MemberNet,
-    MemberNetClassifier,
-    copied_net,
-    derived_net,
-    resolve_device,
-    unfitted_net,
-)
+from sklearn_jointens.training._member_net import MemberNet, MemberNetClassifier
 from sklearn_jointens.training._random import isolated_random_state
 from sklearn_jointens.training.tables import (
     ColumnCodes,

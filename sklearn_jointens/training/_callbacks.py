@@ -105,12 +105,13 @@ def restored_epoch(net: Any) -> int | None:
 
 
 def mark_restored(net: Any) -> None:
-    """Let the history say which epoch's weights were restored, and no other."""
+    """Let the history say of each epoch whether it was restored, if any was."""
     epoch = restored_epoch(net)
     for i, row in enumerate(net.history):
         # As a new row: an earlier history may share the old one.
-        row = {name: value for name, value in row.items() if name != "restored"}
-        net.history[i] = {**row, "restored": True} if row["epoch"] == epoch else row
+        net.history[i] = {k: value for k, value in row.items() if k != "restored"}
+        if epoch is not None:
+            net.history[i]["restored"] = row["epoch"] == epoch
 
 
 class MemberNormClipping(GradientNormClipping):

@@ -26,11 +26,12 @@ from sklearn_jointens.training._callbacks import (
     for_each_member,
     mark_restored,
 )
+from sklearn_jointens.training._copies import derived_net
 from sklearn_jointens.training._epoch import lone_rows_explained, run_without_waiting
 from sklearn_jointens.training._folds import SomeMembers, folds_of
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
-from sklearn_jointens.training._member_net import MemberNet, derived_net
+from sklearn_jointens.training._member_net import MemberNet
 from sklearn_jointens.training._optimizer import can_fuse
 from sklearn_jointens.training._precision import forward_precision, training_precision
 from sklearn_jointens.training._prediction import (

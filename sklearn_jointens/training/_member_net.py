@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset, get_len
 from skorch.history import History
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from sklearn_jointens.nn._copying import copy_of
 from sklearn_jointens.training._batches import (
     SLICEABLE_OPTIONS,
     ArrayDataset,
@@ -28,6 +27,12 @@ from sklearn_jointens.training._batches import (
     WeightedLoader,
     as_tensor,
     unwrap_subset,
+)
+from sklearn_jointens.training._copies import (
+    cloned,
+    derive_class,
+    new_plain,
+    resolve_device,
 )
 from sklearn_jointens.training._in_one_piece import in_one_piece, out_of_one_piece
 from sklearn_jointens.training._module_arguments import (
@@ -44,13 +49,6 @@ if TYPE_CHECKING:
     from skorch import NeuralNet as _SkorchNet
 else:
     _SkorchNet = object  # a mixin: the prototype's class comes behind it
-
-
-def resolve_device(device: Any) -> Any:
-    """``"auto"`` is CUDA when there is one, else the CPU."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 class MemberNet(_SkorchNet):
@@ -99,11 +97,11 @@ class MemberNet(_SkorchNet):
 
         Several times faster than a net made from nothing, for ensembles of hundreds.
         """
-        other = _new_plain(type(self))
+        other = new_plain(type(self))
         other.__dict__.update(self.__dict__)
         for name, value in self.__dict__.items():
             if name == "module" or name.startswith("module__"):
-                other.__dict__[name] = _cloned(value)
+                other.__dict__[name] = cloned(value)
         other.__dict__.pop("optimizer_", None)
         other.history_ = History()
         other.build_module().to(self.device)
@@ -258,10 +256,10 @@ class MemberNet(_SkorchNet):
         # A class made here cannot be imported: the state says what it is made of.
         cls = type(self)
         known = cls.mixin if "prototype_class" in cls.__dict__ else cls
-        return _new_plain, (known,), self.__getstate__()
+        return new_plain, (known,), self.__getstate__()
 
     def __getstate__(self) -> Any:
-        light = _new_plain(type(self))
+        light = new_plain(type(self))
         light.__dict__.update(self.__dict__)
         for name in self.transient_names:
             light.__dict__.pop(name, None)
@@ -301,27 +299,6 @@ def _without_global_draws(iterator: Any) -> Any:
     return iterator
 
 
-def _new_plain(cls: Any) -> Any:
-    return cls.__new__(cls)
-
-
-@functools.cache
-def derive_class(mixin: Any, prototype_class: Any) -> Any:
-    """The prototype's class with a mixin in front; the same class for the same pair."""
-    if issubclass(prototype_class, mixin):
-        return prototype_class
-    body = {
-        "mixin": mixin,
-        "prototype_class": prototype_class,
-        # Libraries that keep objects by the names of their classes find the mixin
-        # there, which becomes this class in `__setstate__`.
-        "__module__": mixin.__module__,
-        "__qualname__": f"{mixin.__name__}Of{prototype_class.__name__}",
-        "__doc__": prototype_class.__doc__,
-    }
-    return type(mixin.__name__, (mixin, prototype_class), body)
-
-
 class MemberNetClassifier(MemberNet, NeuralNetClassifier):
     """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
 
@@ -340,75 +317,3 @@ class MemberNetClassifier(MemberNet, NeuralNetClassifier):
         # The names of others, which skorch takes for a parameter.
         del params["_params_to_validate"]
         return params
-
-
-def _cloned(value: Any) -> Any:
-    """scikit-learn's ``clone`` of a parameter, quick where there is nothing to copy."""
-    if value is None or isinstance(value, type | str | bool | int | float):
-        return value
-    return clone(value, safe=False)
-
-
-def unfitted_net(prototype: Any, cls: type | None = None, **told: Any) -> Any:
-    """scikit-learn's ``clone``, which shares what cannot be copied.
-
-    Parameters
-    ----------
-    prototype : skorch net
-        Some callbacks, such as ``TensorBoard`` with its open file, cannot be copied.
-    cls : type, default=None
-        Of the new net; ``None`` is the prototype's own class.
-    **told : dict
-        Parameters that replace the prototype's.
-
-    Returns
-    -------
-    skorch net
-    """
-    params = {}
-    for name, value in prototype.get_params(deep=False).items():
-        try:
-            params[name] = _cloned(value)
-        except TypeError:
-            params[name] = value
-    return (type(prototype) if cls is None else cls)(**{**params, **told})
-
-
-def derived_net(prototype: Any, mixin: Any = MemberNet) -> Any:
-    """An unfitted copy of a skorch prototype, of its own class and a mixin.
-
-    Parameters
-    ----------
-    prototype : skorch net
-    mixin : type, default=MemberNet
-
-    Returns
-    -------
-    skorch net
-    """
-    prototype_class: Any = type(prototype)
-    net = unfitted_net(prototype, derive_class(mixin, prototype_class))
-    net.set_params(device=resolve_device(net.device))
-    net.columns_ = getattr(prototype, "columns_", None)
-    return net
-
-
-def copied_net(net: Any) -> Any:
-    """A copy of a fitted member, with weights of its own on the same device.
-
-    The rest is shared, as among the members of an ensemble.
-
-    Parameters
-    ----------
-    net : MemberNet
-
-    Returns
-    -------
-    MemberNet
-    """
-    copied = _new_plain(type(net))
-    own = {"module_": copy_of(net.module_), "history_": copy.copy(net.history_)}
-    vars(copied).update({**vars(net), **own})
-    for name in net.transient_names:
-        vars(copied).pop(name, None)
-    return copied

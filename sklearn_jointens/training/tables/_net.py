@@ -8,7 +8,8 @@ import numpy as np
 
 from sklearn_jointens.nn import TabularMLP, tabular_encoding
 from sklearn_jointens.training._callbacks import BestEpoch
-from sklearn_jointens.training._member_net import MemberNetClassifier, unfitted_net
+from sklearn_jointens.training._copies import unfitted_net
+from sklearn_jointens.training._member_net import MemberNetClassifier
 from sklearn_jointens.training.tables import _rules
 from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
 
@@ -97,14 +98,15 @@ class TabularNetClassifier(MemberNetClassifier):
         return said
 
     def _check(self, asked: dict[str, Any]) -> None:
-        told = {name: asked[name] for name in ("lr", "batch_size", "max_epochs")}
+        names = ("lr", "batch_size", "max_epochs", "n_bins")
+        told = {name: asked[name] for name in names}
         if "optimizer__weight_decay" in asked:
             told["weight_decay"] = asked["optimizer__weight_decay"]
         for named in self.callbacks or ():
             callback = named[1] if isinstance(named, tuple) else named
             if isinstance(callback, BestEpoch):
                 told["patience"] = callback.patience
-        can_be_auto = ("lr", "batch_size", "weight_decay")
+        can_be_auto = ("lr", "batch_size", "weight_decay", "n_bins")
         _rules.check_settings(
             {k: v for k, v in told.items() if not (k in can_be_auto and v == _AUTO)}
         )

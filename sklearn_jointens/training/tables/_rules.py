@@ -29,6 +29,7 @@ def check_settings(settings: dict[str, Any]) -> None:
         "weight_decay": (Real, 0, "a float of at least 0"),
         "batch_size": (Integral, 1, "an int of at least 1, or -1 for all rows"),
         "max_epochs": (Integral, 1, "an int of at least 1"),
+        "n_bins": (Integral, 0, "an int of at least 0"),
         "patience": (Integral, 1, "an int of at least 1"),
     }
     for name, value in settings.items():

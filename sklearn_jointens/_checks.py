@@ -175,6 +175,15 @@ def check_partial_fit_classes(ensemble: Any, classes: Any) -> np.ndarray:
     return classes
 
 
+def check_sample_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
+    """Weights of the rows of X as float64, None where there are none."""
+    if sample_weight is None:
+        return None
+    return _check_sample_weight(
+        as_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True
+    )
+
+
 def check_weight(
     ensemble: Any, sample_weight: Any, X: Any, y: np.ndarray
 ) -> np.ndarray | None:
@@ -183,16 +192,9 @@ def check_weight(
     The largest is 1. They count relative to one another, and float32 is too small for
     what they may be before.
     """
-    weight = None
-    if sample_weight is not None:
-        weight = _relative(
-            _check_sample_weight(
-                as_numpy(sample_weight),
-                X,
-                dtype=np.float64,
-                ensure_non_negative=True,
-            )
-        )
+    weight = check_sample_weight(sample_weight, X)
+    if weight is not None:
+        weight = _relative(weight)
     if ensemble.class_weight is not None:
         by_class = compute_sample_weight(ensemble.class_weight, y)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():

@@ -11,8 +11,12 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens import _persistence
-from sklearn_jointens._checks import as_numpy, check_labels, check_X
-from sklearn_jointens._compat import _check_sample_weight
+from sklearn_jointens._checks import (
+    as_numpy,
+    check_labels,
+    check_sample_weight,
+    check_X,
+)
 from sklearn_jointens._members import plain_modules
 from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._scoring import member_accuracies
@@ -68,10 +72,7 @@ class FittedEnsembleMixin:
         X = check_X(self, X)
         y = column_or_1d(as_numpy(y))
         check_consistent_length(X, y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                as_numpy(sample_weight), X, dtype=np.float64, ensure_non_negative=True
-            )
+        sample_weight = check_sample_weight(sample_weight, X)
         if scoring is None:
             check_labels(self, y, self.classes_)
             data = self.net_.get_dataset(X, y)

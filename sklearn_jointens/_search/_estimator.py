@@ -15,6 +15,7 @@ from sklearn_jointens._checks import (
     as_numpy,
     as_one_array,
     check_labels,
+    check_sample_weight,
     check_weight,
     check_weighted_classes,
     check_X_y,
@@ -23,7 +24,6 @@ from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._compat import (
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
     _routing_enabled,
 )
@@ -295,13 +295,7 @@ shape (n_samples, ...)
         checked = check_X_y(self, X, y, reset=True)
         self.classes_ = np.unique(checked[1])
         check_labels(self, checked[1], self.classes_)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                as_numpy(sample_weight),
-                checked[0],
-                dtype=np.float64,
-                ensure_non_negative=True,
-            )
+        sample_weight = check_sample_weight(sample_weight, checked[0])
         weight = check_weight(self, sample_weight, *checked)
         check_weighted_classes(self, checked[1], weight)
         of_split, of_score = routed(self, scorer, sample_weight, params)

@@ -223,8 +223,10 @@ CHANGES = {
     "too few scores": change("member_scores", to=[0.5]),
     "scores that are none": change("member_scores", to=None),
     "huge scores": change("member_scores", to=[10**400] * 3),
-    "too few draws": change("draws", to=[[1], 1, [0]]),
-    "huge draws": change("draws", to=[[10**30] * 3, 1, [0, 1, 2]]),
+    "too few draws": change("draws", to=[[1], 1, [0], 1]),
+    "huge draws": change("draws", to=[[10**30] * 3, 1, [0, 1, 2], 3]),
+    "more draws than memory": change("draws", to=[[1, 2, 3], 1, [0, 1, 2], 10**12]),
+    "places that were never drawn": change("draws", to=[[1, 2, 3], 1, [0, 1, 9], 3]),
     "draws that are none": change("draws", to=3),
     "unknown vectorization": change("vectorization", to=["magic", "", None, {}]),
     "short vectorization": change("vectorization", to=["loop"]),
@@ -252,7 +254,7 @@ def test_a_changed_file_is_refused(change, path):
 
 
 def test_the_sentence_says_what_is_wrong(path):
-    rewrite(path, change("draws", to=[[1], 1, [0]]))
+    rewrite(path, change("draws", to=[[1], 1, [0], 1]))
 
     assert refused(path).endswith(
         ": 'draws' must be of the 3 members that there are tensors of. Got [1] instead."

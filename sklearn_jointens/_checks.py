@@ -15,14 +15,10 @@ from sklearn.utils import (
 from sklearn.utils import check_X_y as sklearn_check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.dataset import Dataset
 
 from sklearn_jointens._compat import _check_sample_weight
 from sklearn_jointens.training import ColumnCodes, is_frame
-from sklearn_jointens.training._module_arguments import input_dtype
-
-# Looking for the dtype of a member takes longer than looking at a row.
-_IN_EVERY_DTYPE = torch.finfo(torch.float16).max
+from sklearn_jointens.training._module_arguments import InputDtypes
 
 
 def _input_checks(ensemble: Any) -> dict[str, Any]:
@@ -78,8 +74,8 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
         validate_data(ensemble, X, skip_check_array=True, reset=reset)
         X, y = sklearn_check_X_y(ensemble._columns.transform(X), y, **checks)
     _check_row_shape(ensemble, X, reset)
-    if not reset:
-        check_range(owner, X, ensemble.net_)
+    if not reset and not ensemble.net_.has_own_batches_:
+        check_range(owner, X, ensemble.net_.input_dtypes_)
     check_classification_targets(y)
     return X, column_or_1d(y)
 
@@ -94,11 +90,12 @@ def check_X(ensemble: Any, X: Any) -> Any:
         validate_data(ensemble, X, skip_check_array=True, reset=False)
         X = check_array(ensemble._columns.transform(X), **checks)
     _check_row_shape(ensemble, X, reset=False)
-    check_range(type(ensemble).__name__, X, ensemble.net_)
+    if not ensemble.net_.has_own_batches_:
+        check_range(type(ensemble).__name__, X, ensemble.net_.input_dtypes_)
     return X
 
 
-def check_range(owner: str, X: Any, net: Any) -> None:
+def check_range(owner: str, X: Any, dtypes: InputDtypes) -> None:
     """Raise unless finite numbers are finite in the dtype that members take them in.
 
     Parameters
@@ -106,26 +103,24 @@ def check_range(owner: str, X: Any, net: Any) -> None:
     owner : str
         The estimator's name, for the message.
     X : ndarray or CSR array of shape (n_samples, ...)
-    net : skorch net
-        A member, or the net of all.
+    dtypes : InputDtypes
+        Of the members.
     """
     numbers = X.data if sparse.issparse(X) else X
-    if numbers.dtype.kind not in "fiu" or net.dataset is not Dataset:
+    dtype = dtypes.of(X)
+    if numbers.dtype.kind not in "fiu" or not dtype.is_floating_point:
+        return
+    most = torch.finfo(dtype).max
+    if numbers.dtype.kind == "f" and float(np.finfo(numbers.dtype).max) <= most:
         return
     # Not abs(X): that would be a copy.
     ends = [end.reduce(numbers, axis=None, initial=0) for end in (np.fmin, np.fmax)]
     largest = max(ends, key=abs)
-    if abs(largest) <= _IN_EVERY_DTYPE:
-        return
-    dtype = input_dtype(net.module_, X)
-    if (
-        dtype.is_floating_point
-        and torch.tensor(float(largest), dtype=torch.float64).to(dtype).isinf()
-    ):
+    if torch.tensor(float(largest), dtype=torch.float64).to(dtype).isinf():
         raise ValueError(
             f"The 'X' parameter of {owner} must hold numbers that are finite in "
             f"{dtype}, which its members compute in: of at most "
-            f"{torch.finfo(dtype).max:.2g}. Got {largest!s} instead."
+            f"{most:.2g}. Got {largest!s} instead."
         )
 
 

@@ -19,7 +19,9 @@ from sklearn_jointens.losses import (
     Family,
     TransformedProbabilities,
 )
+from sklearn_jointens.training._module_arguments import input_dtypes
 from sklearn_jointens.training._prediction import (
+    has_own_batches,
     prediction_family,
     rows_as_predicted,
     with_module,
@@ -69,7 +71,8 @@ def probe(
             f"Got {type(member.criterion_).__name__} instead."
         )
     _check_monitors(member, owner)
-    check_range(owner, X, member)
+    if not has_own_batches(member):
+        check_range(owner, X, input_dtypes(member.module_))
     rows = rows_as_predicted(member, X[:_PROBE_ROWS])
     module = member.module_
     try:

@@ -19,7 +19,7 @@ from sklearn_jointens.training import (
     isolated_random_state,
     unfitted_net,
 )
-from sklearn_jointens.training._module_arguments import input_dtype
+from sklearn_jointens.training._module_arguments import input_dtypes
 
 # The last two are of layers that have not seen data yet.
 _OF_TORCH = vars(nn.Module()).keys() | {"_initialize_hook", "_load_hook"}
@@ -198,7 +198,7 @@ def _wake(module: nn.Module, X: np.ndarray) -> None:
     """Make lazy layers, which have their weights now, what they stand for."""
     if any(isinstance(part, LazyModuleMixin) for part in module.modules()):
         with torch.no_grad():
-            module.eval()(torch.as_tensor(X).to(input_dtype(module, X)))
+            module.eval()(torch.as_tensor(X).to(input_dtypes(module).of(X)))
 
 
 def _on_meta(member: Any) -> dict[str, Any] | None:

@@ -103,6 +103,8 @@ _CHUNK_ROWS = 1000
 
 def chunk_size(module: Any, X: Any) -> int:
     """Rows a chunk: enough to be fast, few enough that activations stay small."""
+    if X.shape[0] == 1:
+        return 1
     # A weight's outputs come first; behind the members where these are stacked.
     axes = 1 if module.method == "loop" else 2
     width = sum(

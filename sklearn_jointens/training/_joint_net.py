@@ -32,6 +32,7 @@ from sklearn_jointens.training._folds import SomeMembers, folds_of
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._member_net import MemberNet
+from sklearn_jointens.training._module_arguments import input_dtypes
 from sklearn_jointens.training._optimizer import can_fuse
 from sklearn_jointens.training._precision import forward_precision, training_precision
 from sklearn_jointens.training._prediction import (
@@ -383,4 +384,5 @@ def joint_net(
     net.initialize()
     net.prediction_family_ = prediction_family(net, family)
     net.has_own_batches_ = has_own_batches(net)
+    net.input_dtypes_ = input_dtypes(vectorized)
     return net

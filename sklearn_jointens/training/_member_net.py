@@ -37,7 +37,7 @@ from sklearn_jointens.training._copies import (
 from sklearn_jointens.training._in_one_piece import in_one_piece, out_of_one_piece
 from sklearn_jointens.training._module_arguments import (
     DTYPE_NAME,
-    input_dtype,
+    input_dtypes,
     sizes_from_data,
     weight_dtype,
 )
@@ -168,7 +168,7 @@ class MemberNet(_SkorchNet):
         if y is not None:
             y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
             y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
-        return ArrayDataset(X, y, input_dtype(self.module_, X), self.device)
+        return ArrayDataset(X, y, input_dtypes(self.module_).of(X), self.device)
 
     def as_array(self, X: Any) -> Any:
         if sparse.issparse(X):

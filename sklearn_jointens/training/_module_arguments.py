@@ -1,6 +1,6 @@
 """What a module is told of the data: its sizes, and the dtype it computes in."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,21 +60,39 @@ def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
     return sizes
 
 
-def input_dtype(module: nn.Module, X: Any) -> torch.dtype:
-    """The dtype a module takes X in.
+class InputDtypes(NamedTuple):
+    """The dtypes a module takes arrays of numbers in.
+
+    Attributes
+    ----------
+    of_floats, of_integers : torch.dtype
+    """
+
+    of_floats: torch.dtype
+    of_integers: torch.dtype
+
+    def of(self, X: Any) -> torch.dtype:
+        """The dtype to take X in."""
+        kind = str(X.dtype).rpartition(".")[2]
+        return self.of_integers if kind.startswith(("int", "uint")) else self.of_floats
+
+
+def input_dtypes(module: nn.Module) -> InputDtypes:
+    """The dtypes a module takes arrays in.
 
     That of its weights, integers for embeddings, and for the encoding of a table the
     dtype it was learned in.
     """
+    of_weights = weight_dtype(module)
+    dtypes = InputDtypes(of_weights, of_weights)
+    tables = nn.Embedding | nn.EmbeddingBag | VectorizedEmbedding
     for layer in module.modules():
         if isinstance(layer, TabularEncoding | VectorizedTabularEncoding):
-            return named_tensors(layer)["center"].dtype
-    tables = nn.Embedding | nn.EmbeddingBag | VectorizedEmbedding
-    embeds = any(isinstance(layer, tables) for layer in module.modules())
-    is_integer = str(X.dtype).rpartition(".")[2].startswith(("int", "uint"))
-    if embeds and is_integer:
-        return torch.int64
-    return weight_dtype(module)
+            of_encoding = named_tensors(layer)["center"].dtype
+            return InputDtypes(of_encoding, of_encoding)
+        if isinstance(layer, tables):
+            dtypes = InputDtypes(of_weights, torch.int64)
+    return dtypes
 
 
 def weight_dtype(module: nn.Module) -> torch.dtype:

@@ -19,7 +19,6 @@ from sklearn_jointens.training._batches import (
     row_chunks,
     unwrap_subset,
 )
-from sklearn_jointens.training._module_arguments import input_dtype
 from sklearn_jointens.training._seams import overrides
 
 
@@ -84,7 +83,7 @@ def _batches(
     """Successive rows, and their targets where the data has them."""
     is_dataset = isinstance(data, torch.utils.data.Dataset)
     if not is_dataset and not net.has_own_batches_:
-        size, dtype = chunk_size(module, data), input_dtype(module, data)
+        size, dtype = chunk_size(module, data), net.input_dtypes_.of(data)
         for rows in row_chunks(data, size, dtype, net.device):
             yield rows, None
         return

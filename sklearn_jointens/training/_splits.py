@@ -9,7 +9,7 @@ from skorch.utils import data_from_dataset
 from torch.utils.data import TensorDataset
 
 from sklearn_jointens.training._batches import unwrap_subset
-from sklearn_jointens.training._module_arguments import input_dtype
+from sklearn_jointens.training._module_arguments import input_dtypes
 
 
 def split_rows(net: Any, given: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
@@ -90,7 +90,7 @@ class _Encoded(torch.utils.data.Dataset):
 
     def __init__(self, net: Any, dataset: Any, y: np.ndarray) -> None:
         self.dataset, self.y = dataset, y
-        self.dtype = input_dtype(net.module_, np.asarray(dataset[0][0]))
+        self.dtype = input_dtypes(net.module_).of(np.asarray(dataset[0][0]))
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -94,7 +94,13 @@ class Family:
         return proba.argmax(-1)
 
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
-        """Whether `decide` says `y`, bool (n_members, n_samples)."""
+        """Whether `decide` says `y`, bool (n_members, n_samples).
+
+        Parameters
+        ----------
+        natural : Tensor of shape (n_members, n_outputs, n_samples)
+        y : Tensor of shape (n_samples,) or (n_members, n_samples)
+        """
         raise NotImplementedError
 
     def check_output(
@@ -179,8 +185,16 @@ class Categorical(Family):
         return torch.log_softmax(natural, dim=-2).transpose(-1, -2)
 
     def is_correct(self, natural: Tensor, y: Tensor) -> Tensor:
-        # Several times faster than argmax, and the same of equal classes.
-        return natural.max(1).indices == y
+        y = y.long()
+        if y.ndim > 1:
+            return natural.max(1).indices == y
+        observed = Target(index=flat_index(y)).inner(natural)
+        # Equal to argmax, which lets the first of several equal classes win, and
+        # several times faster: two vectorized maxima.
+        classes = torch.arange(natural.shape[1], device=y.device)[:, None]
+        earlier = natural.new_zeros(natural.shape[1], len(y))
+        earlier.masked_fill_(classes >= y, -torch.inf)
+        return (observed >= natural.amax(1)) & ((natural + earlier).amax(1) < observed)
 
     def check_output(
         self, output: Tensor, n_samples: int, n_classes: int

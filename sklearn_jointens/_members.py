@@ -109,6 +109,11 @@ def check_prototype(prototype: Any, owner: str, n_estimators: int = 1) -> None:
             f"Got {shuffle!r} instead."
         )
     optimizer = prototype.optimizer
+    if not callable(optimizer):
+        raise ValueError(
+            f"The 'estimator__optimizer' parameter of {owner} must be a class, such as "
+            f"torch.optim.AdamW. Got {optimizer!r} instead."
+        )
     is_lbfgs = isinstance(optimizer, type) and issubclass(optimizer, torch.optim.LBFGS)
     if is_lbfgs and n_estimators > 1:
         raise ValueError(

@@ -8,6 +8,7 @@ from torch import nn
 
 from sklearn_jointens.nn import MLP
 from sklearn_jointens.training import BestEpoch, MemberNetClassifier
+from sklearn_jointens.training._callbacks import besides
 from sklearn_jointens.training._shown import show_changes_from
 
 
@@ -61,8 +62,8 @@ default="relu"
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetClassifier``, such as
         ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
-        or ``device``. ``device`` is ``"auto"`` unless given: CUDA when there is one,
-        else the CPU.
+        (besides that of early stopping) or ``device``. ``device`` is ``"auto"`` unless
+        given: CUDA when there is one, else the CPU.
 
     Returns
     -------
@@ -98,7 +99,8 @@ default="relu"
             threshold_mode="abs",
             load_best=True,
         )
-        defaults["callbacks"] = [("best_epoch", stopping)]
+        own = net_params.pop("callbacks", None)
+        defaults["callbacks"] = besides(("best_epoch", stopping), own)
         defaults["train_split"] = ValidSplit(validation_fraction, stratified=True)
     return MemberNetClassifier(
         MLP,

@@ -76,7 +76,8 @@ def probe(
     rows = rows_as_predicted(member, X[:_PROBE_ROWS])
     module = member.module_
     try:
-        with _evaluating(module), _inputs_of(module) as inputs:
+        own = overrides(member, "infer")
+        with _evaluating(module), _inputs_of(module, own) as inputs:
             output = _infer(member, rows.clone())  # which it may write to
         with torch.no_grad():
             for other in members[1:]:
@@ -90,7 +91,7 @@ def probe(
             f"{type(error).__name__}: {error}"
         ) from error
     _check_output(member, output, len(rows), family, owner)
-    return rows, inputs[0] if overrides(member, "infer") and inputs else rows
+    return rows, inputs[0] if inputs else rows
 
 
 def _infer(member: Any, rows: Tensor) -> Any:
@@ -116,9 +117,12 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """A list of what the module is given in a block."""
+def _inputs_of(module: nn.Module, watched: bool) -> Iterator[list[Tensor]]:
+    """A list of what the module is given in a block; empty unless it is watched."""
     inputs: list[Tensor] = []
+    if not watched:
+        yield inputs
+        return
     hook = module.register_forward_pre_hook(
         lambda _, args: inputs.extend(arg.clone() for arg in args[:1])
     )

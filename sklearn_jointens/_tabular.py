@@ -10,6 +10,7 @@ from torch import nn
 
 from sklearn_jointens.nn import TabularMLP
 from sklearn_jointens.training import BestEpoch, MemberFolds, TabularNetClassifier
+from sklearn_jointens.training._callbacks import besides
 from sklearn_jointens.training._shown import show_changes_from
 
 
@@ -70,10 +71,10 @@ default="relu"
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
-        Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` takes the
-        place of early stopping, ``train_split`` that of the folds. Weights are float64
-        for float64 X of fewer than 1,000 rows, else float32, unless ``module__dtype``
-        is given.
+        Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` come
+        besides early stopping, which ``callbacks__best_epoch=None`` turns off;
+        ``train_split`` takes the place of the folds. Weights are float64 for float64 X
+        of fewer than 1,000 rows, else float32, unless ``module__dtype`` is given.
 
     Returns
     -------
@@ -111,10 +112,13 @@ default="relu"
         "iterator_train__shuffle": True,
         "iterator_valid__batch_size": 1024,
         "train_split": MemberFolds(n_splits, min_samples=50),
-        "callbacks": [("best_epoch", BestEpoch(patience=patience, load_best=True))],
         "device": "auto",
         "verbose": 0,
     }
+    defaults["callbacks"] = besides(
+        ("best_epoch", BestEpoch(patience=patience, load_best=True)),
+        net_params.pop("callbacks", None),
+    )
     return TabularNetClassifier(
         TabularMLP,
         module__hidden_layer_sizes=hidden_layer_sizes,

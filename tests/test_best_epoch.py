@@ -1,12 +1,13 @@
 """Which epoch the members are of, and who says so."""
 
+import functools
 import pickle
 
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochTimer
 from skorch.dataset import ValidSplit
 
 from sklearn_jointens import (
@@ -131,3 +132,20 @@ def test_what_is_not_fitted_has_no_epochs():
         assert not hasattr(clf, "best_epoch_")
         with pytest.raises(NotFittedError):
             clf.predict([[0]])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [tabular_classifier, functools.partial(mlp_classifier, early_stopping=True)],
+    ids=["tabular", "mlp"],
+)
+def test_callbacks_of_the_users_come_besides_early_stopping(make):
+    """One callback more, and training stopped no longer in time."""
+    timer = ("timer", EpochTimer())
+    names = [name for name, _ in make(callbacks=[timer]).callbacks]
+    assert names == ["best_epoch", "timer"]
+    assert make(callbacks="disable").callbacks == "disable"
+    without = make(callbacks=[timer], callbacks__best_epoch=None)
+    clf = JointEnsembleClassifier(without.set_params(max_epochs=3), n_estimators=2)
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    assert dict(clf.fit(X, y).net_.callbacks_).get("best_epoch") is None

@@ -143,6 +143,51 @@ def test_what_cannot_be_set_in_all_members_is_refused_by_name():
     assert torch.equal(vectorized(torch.ones(1, 4)), before)
 
 
+class KeepsContainers(nn.Module):
+    """Reads its settings from a dict and a list."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.settings = {"gate": 1.0}
+        self.scales = [1.0]
+
+    def forward(self, x):
+        return self.linear(x) * self.settings["gate"] * self.scales[0]
+
+
+def test_what_would_be_put_into_a_container_of_one_member_is_refused():
+    """It changed nothing, or one of the members."""
+    vectorized = vectorize_members([KeepsContainers() for _ in range(2)])
+    assert vectorized.settings["gate"] == 1.0
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        vectorized.settings["gate"] = 0.0
+    with pytest.raises(AttributeError, match="append"):
+        vectorized.scales.append(2.0)
+    vectorized.settings = {"gate": 0.0}
+    assert not vectorized(torch.ones(1, 4)).any()
+
+
+@pytest.mark.parametrize(("module", "way"), WAYS)
+def test_a_callback_that_freezes_by_name_freezes_in_all_members(iris, module, way):
+    """The names began with ours, so that nothing was frozen."""
+
+    class Freezes(Callback):
+        def on_train_begin(self, net, **kwargs):
+            for name, parameter in net.module_.named_parameters():
+                if name.startswith("inner.0."):
+                    parameter.requires_grad_(False)
+
+    X, y = iris
+    clf = ensemble(module, callbacks=[Freezes()]).fit(X, y)
+    assert clf.vectorization_.method == way
+    start = ensemble(module, max_epochs=0).fit(X, y)
+    for member, before in zip(clf.estimators_, start.estimators_, strict=True):
+        first, last = member.module_.inner[0], member.module_.linear
+        assert torch.equal(first.weight, before.module_.inner[0].weight)
+        assert not torch.equal(last.weight, before.module_.linear.weight)
+
+
 def test_selected_members_follow_what_is_set_later():
     whole = vectorize_members([Gated() for _ in range(3)])
     part = whole.select([2, 0])
@@ -245,6 +290,21 @@ class Scripted(nn.Module):
 
     def forward(self, x):
         return self.linear(torch.relu(self.inner(x)))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+def test_a_module_that_is_scripted_as_a_whole_trains(iris):
+    """It was watched by a hook, which TorchScript has none of."""
+    X, y = iris
+    layers = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+
+    def module():
+        return torch.jit.script(copy.deepcopy(layers))
+
+    clf = ensemble(module).set_params(n_estimators=1).fit(X, y)
+    assert_allclose(
+        clf.estimators_[0].predict_proba(X), clf.predict_proba(X), rtol=1e-5
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")

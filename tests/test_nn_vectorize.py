@@ -397,7 +397,7 @@ def test_parameters_are_named_as_in_the_member(method):
     modules = make(mlp)
     vectorized = vectorize_members(modules, method)
     names = [name for name, _ in modules[0].named_parameters()]
-    found = [name for name, _ in vectorized.named_member_parameters()]
+    found = [name for name, _ in vectorized.named_parameters()]
     assert found == names * (3 if method == "loop" else 1)
     if method != "loop":
         assert list(vectorized.state_dict()) == [f"members.{name}" for name in names]
@@ -409,7 +409,7 @@ def test_frozen_parameters_stay_frozen(method):
     for module in modules:
         module.output.bias.requires_grad_(False)
     vectorized = vectorize_members(modules, method, example=data())
-    frozen = [n for n, p in vectorized.named_member_parameters() if not p.requires_grad]
+    frozen = [n for n, p in vectorized.named_parameters() if not p.requires_grad]
     assert set(frozen) == {"output.bias"}
     assert not split_members(vectorized)[2].output.bias.requires_grad
 

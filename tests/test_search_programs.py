@@ -36,7 +36,7 @@ def members_of_steps(monkeypatch):
     step = Program.step
 
     def counted(self, batch):
-        parameters = self.module.named_member_parameters()
+        parameters = self.module.named_parameters()
         counts.extend({parameter.shape[0] for _, parameter in parameters})
         return step(self, batch)
 

@@ -80,7 +80,7 @@ def test_each_members_gradients_are_those_of_clip_grad_norm(module, way, norm):
         module_ = together
 
     clip = MemberNormClipping(0.1, norm)
-    clip.on_grad_computed(Net, together.named_member_parameters())
+    clip.on_grad_computed(Net, together.named_parameters())
 
     for j, (alone, scale) in enumerate(zip(modules, scales, strict=True)):
         (scale * alone(X).sum()).backward()
@@ -94,7 +94,7 @@ def test_each_members_gradients_are_those_of_clip_grad_norm(module, way, norm):
 
 
 def _gradient_of(together, name, j):
-    found = [p.grad for n, p in together.named_member_parameters() if n == name]
+    found = [p.grad for n, p in together.named_parameters() if n == name]
     if together.method == "loop":
         return found[j]
     (gradient,) = found
@@ -107,7 +107,7 @@ def test_there_may_be_no_gradient_at_all():
     class Net:
         module_ = together
 
-    parameters = together.named_member_parameters()
+    parameters = together.named_parameters()
     MemberNormClipping(0.1).on_grad_computed(Net, parameters)
 
     assert all(p.grad is None for p in together.parameters())

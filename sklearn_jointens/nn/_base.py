@@ -181,9 +181,17 @@ class VectorizedModule(nn.Module):
             super().train(mode)
         return self
 
-    def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield each parameter with the name that it has within a member."""
-        return self.members.named_parameters()
+        yield from self.members.named_parameters(prefix, recurse, remove_duplicate)
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield each buffer with the name that it has within a member."""
+        yield from self.members.named_buffers(prefix, recurse, remove_duplicate)
 
     def select(self, indices: Sequence[int]) -> "VectorizedModule":
         """Only some of the members, as a new module with copied weights.
@@ -337,8 +345,7 @@ class VectorizedModule(nn.Module):
         self, tensors: Mapping[str, Tensor], n_members: int
     ) -> "VectorizedModule":
         """A copy with other tensors in `members`."""
-        named = {f"members.{name}": tensor for name, tensor in tensors.items()}
-        made = copy_module(self, named)
+        made = copy_module(self, tensors)
         assert isinstance(made, VectorizedModule)
         made.n_members = n_members
         return made

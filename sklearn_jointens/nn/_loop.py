@@ -50,9 +50,17 @@ class LoopModule(VectorizedModule):
         for member in self.members:
             setattr(member.get_submodule(path), name, value)
 
-    def named_member_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
         for member in self.members:
-            yield from member.named_parameters()
+            yield from member.named_parameters(prefix, recurse, remove_duplicate)
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        for member in self.members:
+            yield from member.named_buffers(prefix, recurse, remove_duplicate)
 
     def take_over(self, whole: VectorizedModule, indices: Tensor) -> None:
         self._hear(whole)

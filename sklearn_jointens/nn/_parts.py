@@ -5,7 +5,9 @@ would be there.
 """
 
 import inspect
+from collections import deque
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -35,8 +37,8 @@ class MemberPart:
             return MemberPart(vectorized, where)
         if name in part._parameters or name in part._buffers:
             raise AttributeError(
-                f"{where!r} is a tensor of each of the {vectorized.n_members} members; "
-                "named_member_parameters() gives theirs."
+                f"{where!r} is a tensor of each of the {vectorized.n_members} members: "
+                "look for it among net.module_.named_parameters()."
             )
         value = getattr(part, name)
         if inspect.ismethod(value):
@@ -44,7 +46,7 @@ class MemberPart:
                 f"{where!r} is a method of {type(part).__name__}, which cannot be "
                 f"called for {vectorized.n_members} members at once."
             )
-        return value
+        return _read_only(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         vectorized, path = vars(self)["_vectorized"], vars(self)["_path"]
@@ -62,3 +64,12 @@ class MemberPart:
         vectorized, path = vars(self)["_vectorized"], vars(self)["_path"]
         for name, _ in vectorized.template.get_submodule(path).named_children():
             yield getattr(self, name)
+
+
+def _read_only(value: Any) -> Any:
+    """A container as it is now: what is put into it would reach no member."""
+    if isinstance(value, dict):
+        return MappingProxyType(dict(value))
+    if isinstance(value, list | deque):
+        return tuple(value)
+    return frozenset(value) if isinstance(value, set) else value

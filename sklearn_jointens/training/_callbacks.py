@@ -114,6 +114,11 @@ def mark_restored(net: Any) -> None:
             net.history[i]["restored"] = row["epoch"] == epoch
 
 
+def besides(named: tuple[str, Any], callbacks: Any) -> Any:
+    """A callback of ours, and those of the user's own (or ``"disable"``, for none)."""
+    return callbacks if isinstance(callbacks, str) else [named, *(callbacks or [])]
+
+
 class MemberNormClipping(GradientNormClipping):
     """skorch's clipping of the gradient's norm, for each member by itself.
 

@@ -112,7 +112,7 @@ class JointNet(MemberNet):
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, Tensor]]:
         """Members' own parameter names, so that the prototype's patterns match."""
-        yield from self.module_.named_member_parameters()
+        yield from self.plain_module.named_parameters()
 
     def get_params_for_optimizer(
         self, prefix: str, named_parameters: Any
@@ -173,11 +173,11 @@ class JointNet(MemberNet):
             own = self.batch_weight_
             own = own if own is not None and own.ndim == 2 else None
             ensemble = mean_natural(natural, own)
-        self.step_ = {
-            "y_pred": family.output(ensemble),
-            "terms": terms,
-            "member_correct": family.is_correct(natural.detach(), y),
-        }
+        self.step_.update(
+            y_pred=family.output(ensemble),
+            terms=terms,
+            member_correct=family.is_correct(natural.detach(), y),
+        )
         return terms.loss if training else terms.ensemble_loss
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
@@ -213,8 +213,8 @@ class JointNet(MemberNet):
                 "are when rows have weights (sample_weight, class_weight, bootstrap). "
                 f"Got batches of {type(batch).__name__} instead, which have none."
             )
-        self.batch_weight_ = getattr(batch, "weight", None)
-        self.step_ = {}
+        # Not as attributes, which skorch looks through its parameters for.
+        vars(self).update(batch_weight_=getattr(batch, "weight", None), step_={})
         step = step_fn(batch, **fit_params)
         if not self.step_:
             raise ValueError(

@@ -7,7 +7,7 @@ silence, and is refused.
 
 from typing import Any
 
-_STOCK_MODULES = ("skorch.classifier", "skorch.net")
+_STOCK_MODULES = ("skorch.classifier", "skorch.net", "sklearn.base")
 
 _ASK_FOR_OUTPUTS = (
     "which predictions with all members at once do without; use 'infer' instead"
@@ -29,6 +29,7 @@ REFUSED_METHODS = {
     "forward_iter": _ASK_FOR_OUTPUTS,
     "predict": _ASK_FOR_PROBABILITIES,
     "predict_proba": _ASK_FOR_PROBABILITIES,
+    "score": "which an ensemble has of its own; use a scorer instead",
     "fit": "which members that are trained as one do without; use 'fit_loop' instead",
 }
 

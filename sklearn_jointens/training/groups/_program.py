@@ -102,7 +102,7 @@ class Program:
             terms, correct = self._terms(outputs, batch, self.lam)
             terms.total.backward()
             for clipping in self._clippings:
-                parameters = self.module.named_member_parameters()
+                parameters = self.module.named_parameters()
                 clipping.on_grad_computed(net, named_parameters=parameters)
             net.optimizer_.step()
         return terms, correct

@@ -239,6 +239,16 @@ def test_prototype_with_a_loss_of_its_own(digits):
     )
 
 
+def test_prototype_whose_optimizer_is_a_name(digits):
+    check_refused(
+        ensemble(member(optimizer="adamw")),
+        *digits,
+        ValueError,
+        f"The 'estimator__optimizer' parameter of {OWNER} must be a class, such as "
+        "torch.optim.AdamW. Got 'adamw' instead.",
+    )
+
+
 def test_fitted_prototype_is_taken_unfitted(digits):
     X, y = digits
     fitted = member().fit(X, y)

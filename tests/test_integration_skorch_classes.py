@@ -339,6 +339,7 @@ def test_batches_without_the_weights_of_their_rows_are_refused(data):
         ("forward_iter", "which predictions with all members at once do without"),
         ("evaluation_step", "which predictions with all members at once do without"),
         ("get_all_learnable_params", "which members share; use skorch's Freezer"),
+        ("score", "which an ensemble has of its own; use a scorer"),
         ("get_split_datasets", "which does not tell the rows that are split"),
     ],
 )

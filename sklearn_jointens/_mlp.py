@@ -99,7 +99,7 @@ default="relu"
             threshold_mode="abs",
             load_best=True,
         )
-        own = net_params.pop("callbacks", None)
+        own = net_params.pop("callbacks", ())
         defaults["callbacks"] = besides(("best_epoch", stopping), own)
         defaults["train_split"] = ValidSplit(validation_fraction, stratified=True)
     return MemberNetClassifier(

@@ -72,7 +72,7 @@ default="relu"
         Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` come
-        besides early stopping, which ``callbacks__best_epoch=None`` turns off;
+        besides early stopping, which ``callbacks=None`` turns off;
         ``train_split`` takes the place of the folds. Weights are float64 for float64 X
         of fewer than 1,000 rows, else float32, unless ``module__dtype`` is given.
 
@@ -117,7 +117,7 @@ default="relu"
     }
     defaults["callbacks"] = besides(
         ("best_epoch", BestEpoch(patience=patience, load_best=True)),
-        net_params.pop("callbacks", None),
+        net_params.pop("callbacks", ()),
     )
     return TabularNetClassifier(
         TabularMLP,

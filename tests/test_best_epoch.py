@@ -144,7 +144,8 @@ def test_callbacks_of_the_users_come_besides_early_stopping(make):
     timer = ("timer", EpochTimer())
     names = [name for name, _ in make(callbacks=[timer]).callbacks]
     assert names == ["best_epoch", "timer"]
-    assert make(callbacks="disable").callbacks == "disable"
+    for none in (None, "disable"):
+        assert make(callbacks=none).callbacks == none
     without = make(callbacks=[timer], callbacks__best_epoch=None)
     clf = JointEnsembleClassifier(without.set_params(max_epochs=3), n_estimators=2)
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2

@@ -115,8 +115,8 @@ def mark_restored(net: Any) -> None:
 
 
 def besides(named: tuple[str, Any], callbacks: Any) -> Any:
-    """A callback of ours, and those of the user's own (or ``"disable"``, for none)."""
-    return callbacks if isinstance(callbacks, str) else [named, *(callbacks or [])]
+    """A callback of ours, and those of the user's own; ``None`` is none at all."""
+    return [named, *callbacks] if isinstance(callbacks, list | tuple) else callbacks
 
 
 class MemberNormClipping(GradientNormClipping):

@@ -270,6 +270,34 @@ def test_ctrl_c_in_early_stopping_is_no_early_stopping(data, monkeypatch):
     assert fit_is_interrupted(search(stopping_member()), data)
 
 
+class HoldsIt(Callback):
+    """Destroys an object that Ctrl-C comes in the destructor of."""
+
+    def on_epoch_end(self, net, **kwargs):
+        class Note:
+            def __del__(self):
+                ctrl_c()
+
+        Note()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_python_drops_in_a_destructor_is_raised_at_the_end(data):
+    clf = search(member(callbacks=[HoldsIt()]))
+    with pytest.raises(KeyboardInterrupt):
+        clf.fit(*data)
+    assert not hasattr(clf, "cv_results_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_raises_nothing_ends_no_search(data):
+    came = []
+    signal.signal(signal.SIGINT, lambda *_: came.append(1))
+    clf = search(member(callbacks=[CtrlC()])).fit(*data)
+    assert came
+    assert clf.lam_ in clf.lams_
+
+
 def test_ctrl_c_in_a_scorer(data):
     assert fit_is_interrupted(search(scoring=ctrl_c), data)
 

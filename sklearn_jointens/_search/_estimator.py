@@ -40,6 +40,7 @@ from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
 from sklearn_jointens._search._refitted import RefittedEnsembleMixin
 from sklearn_jointens._search._workshop import copy_noted
 from sklearn_jointens._tabular import DefaultMemberMixin, with_input_tags
+from sklearn_jointens.training import no_interrupt_lost
 
 _OF_THE_ENSEMBLE = (
     *("estimator", "n_estimators", "bootstrap"),
@@ -274,7 +275,8 @@ shape (n_samples, ...)
         """
         before = vars(self).copy()
         try:
-            self._fit(X, y, sample_weight, params)
+            with no_interrupt_lost():
+                self._fit(X, y, sample_weight, params)
         except BaseException:
             # In one step, and after all others: Ctrl-C finds nothing half done.
             self.__dict__ = before

@@ -8,7 +8,7 @@ from sklearn_jointens.training._copies import (
     unfitted_net,
 )
 from sklearn_jointens.training._folds import Folds, MemberFolds
-from sklearn_jointens.training._interrupts import interrupt
+from sklearn_jointens.training._interrupts import interrupt, no_interrupt_lost
 from sklearn_jointens.training._joint_net import (
     DivergenceError,
     JointNet,
@@ -38,6 +38,7 @@ __all__ = [
     "is_frame",
     "isolated_random_state",
     "joint_net",
+    "no_interrupt_lost",
     "resolve_device",
     "unfitted_net",
 ]

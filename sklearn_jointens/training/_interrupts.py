@@ -2,6 +2,9 @@
 
 import dis
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -40,6 +43,35 @@ def is_interrupt(error: BaseException) -> bool:
 def interrupt() -> NoReturn:
     """Raise what Ctrl-C raises, for `is_interrupt` too."""
     signal.default_int_handler(signal.SIGINT, None)
+
+
+@contextmanager
+def no_interrupt_lost() -> Iterator[None]:
+    """A block that raises what Ctrl-C has raised in it, at the latest at its end.
+
+    Python drops what is raised while it destroys an object, in anybody's code.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or not callable(handler):
+        yield
+        return
+    raised: list[BaseException] = []
+
+    def note(number: int, frame: Any) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if raised:
+        raise raised[0]
 
 
 def _codes_of_handlers() -> list[Any]:

@@ -184,13 +184,43 @@ class VectorizedModule(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield each parameter with the name that it has within a member."""
+        """Yield each parameter with the name that it has within a member.
+
+        Parameters
+        ----------
+        prefix : str, default=""
+            Put before each name.
+        recurse : bool, default=True
+            Whether those of submodules are meant too.
+        remove_duplicate : bool, default=True
+            Whether one that has several names comes once.
+
+        Yields
+        ------
+        name : str
+        parameter : Parameter
+        """
         yield from self.members.named_parameters(prefix, recurse, remove_duplicate)
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Yield each buffer with the name that it has within a member."""
+        """Yield each buffer with the name that it has within a member.
+
+        Parameters
+        ----------
+        prefix : str, default=""
+            Put before each name.
+        recurse : bool, default=True
+            Whether those of submodules are meant too.
+        remove_duplicate : bool, default=True
+            Whether one that has several names comes once.
+
+        Yields
+        ------
+        name : str
+        buffer : Tensor
+        """
         yield from self.members.named_buffers(prefix, recurse, remove_duplicate)
 
     def select(self, indices: Sequence[int]) -> "VectorizedModule":

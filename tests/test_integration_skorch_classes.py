@@ -9,6 +9,7 @@ from sklearn.datasets import make_classification
 from sklearn.metrics import accuracy_score
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.dataset import Dataset, ValidSplit, unpack_data
+from small_nets import LogitColumn, Net
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,18 +25,6 @@ def data():
         n_samples=60, n_features=6, n_informative=4, n_classes=3, random_state=0
     )
     return X.astype(np.float32), LABELS[y]
-
-
-class Net(nn.Sequential):
-    def __init__(self, n_features_in, n_classes):
-        super().__init__(
-            nn.Linear(n_features_in, 4), nn.Tanh(), nn.Linear(4, n_classes)
-        )
-
-
-class LogitColumn(nn.Linear):
-    def __init__(self, n_features_in):
-        super().__init__(n_features_in, 1)
 
 
 def member(kind=NeuralNetClassifier, module=Net, **params):

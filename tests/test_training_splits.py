@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
+from small_nets import LogitColumn, Net
 from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
@@ -23,18 +24,6 @@ def data():
         n_samples=90, n_features=6, n_informative=4, n_classes=3, random_state=0
     )
     return X.astype(np.float32), y
-
-
-class Net(nn.Sequential):
-    def __init__(self, n_features_in, n_classes):
-        super().__init__(
-            nn.Linear(n_features_in, 4), nn.Tanh(), nn.Linear(4, n_classes)
-        )
-
-
-class LogitColumn(nn.Linear):
-    def __init__(self, n_features_in):
-        super().__init__(n_features_in, 1)
 
 
 def member(kind=NeuralNetClassifier, module=Net, **params):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._copying import copy_module, like, named_tensors, stack
+from sklearn_jointens.nn._copying import copy_module, fill, like, named_tensors, stack
 from sklearn_jointens.nn._parts import MemberPart
 
 # Sets the random generators to where a group's stream stands, and keeps where it ends.
@@ -68,6 +68,11 @@ class VectorizedModule(nn.Module):
     def template(self) -> nn.Module:
         """A member as far as it is not tensors; its tensors have no meaning."""
         raise NotImplementedError
+
+    @property
+    def _trees(self) -> list[nn.Module]:
+        """Modules whose names are those within a member."""
+        return [self.members]
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -200,7 +205,8 @@ class VectorizedModule(nn.Module):
         name : str
         parameter : Parameter
         """
-        yield from self.members.named_parameters(prefix, recurse, remove_duplicate)
+        for tree in self._trees:
+            yield from tree.named_parameters(prefix, recurse, remove_duplicate)
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -221,7 +227,8 @@ class VectorizedModule(nn.Module):
         name : str
         buffer : Tensor
         """
-        yield from self.members.named_buffers(prefix, recurse, remove_duplicate)
+        for tree in self._trees:
+            yield from tree.named_buffers(prefix, recurse, remove_duplicate)
 
     def select(self, indices: Sequence[int]) -> "VectorizedModule":
         """Only some of the members, as a new module with copied weights.
@@ -323,10 +330,7 @@ class VectorizedModule(nn.Module):
         -------
         module : Module
         """
-        theirs = self.member_tensors(index)
-        with torch.no_grad():
-            for name, tensor in named_tensors(module).items():
-                tensor.copy_(theirs[name])
+        fill(module, self.member_tensors(index))
         for (path, name), value in self.told.items():
             setattr(module.get_submodule(path), name, value)
         return module

@@ -67,6 +67,13 @@ def stack(tensors: Sequence[Tensor]) -> Tensor:
     return like(tensors[0], torch.stack([tensor.detach() for tensor in tensors]))
 
 
+def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give each parameter and buffer of a module the numbers of its namesake."""
+    with torch.no_grad():
+        for name, tensor in named_tensors(module).items():
+            tensor.copy_(tensors[name])
+
+
 def copy_of(module: nn.Module) -> nn.Module:
     """Copy a module with its weights, its ties among them, and without gradients."""
     copies: dict[int, Tensor] = {}

@@ -1,13 +1,13 @@
 """The way that always works: members run one after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_jointens.nn._base import VectorizedModule
-from sklearn_jointens.nn._copying import copy_of, named_tensors
+from sklearn_jointens.nn._copying import copy_of, fill, named_tensors
 
 IMAGE_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -50,25 +50,14 @@ class LoopModule(VectorizedModule):
         for member in self.members:
             setattr(member.get_submodule(path), name, value)
 
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, nn.Parameter]]:
-        for member in self.members:
-            yield from member.named_parameters(prefix, recurse, remove_duplicate)
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
-        for member in self.members:
-            yield from member.named_buffers(prefix, recurse, remove_duplicate)
+    @property
+    def _trees(self) -> list[nn.Module]:
+        return list(self.members)
 
     def take_over(self, whole: VectorizedModule, indices: Tensor) -> None:
         self._hear(whole)
-        with torch.no_grad():
-            for member, index in zip(self.members, indices.tolist(), strict=True):
-                theirs = whole.member_tensors(index)
-                for name, tensor in named_tensors(member).items():
-                    tensor.copy_(theirs[name])
+        for member, index in zip(self.members, indices.tolist(), strict=True):
+            fill(member, whole.member_tensors(index))
 
     def member(self, index: int) -> nn.Module:
         member = copy_of(self.members[index])

@@ -3,12 +3,11 @@
 import warnings
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule
 from sklearn_jointens.nn._check import check_vectorized
-from sklearn_jointens.nn._copying import named_tensors
+from sklearn_jointens.nn._copying import fill, named_tensors
 from sklearn_jointens.nn._cost import (
     prefers_channels_last,
     why_structural_is_slower,
@@ -159,10 +158,8 @@ def split_members(
                 "The 'into' parameter of split_members must be modules with the "
                 f"members' tensors {expected}. Got {found} instead."
             )
-    with torch.no_grad():
-        for member, source in zip(members, sources, strict=True):
-            for name, tensor in named_tensors(member).items():
-                tensor.copy_(source[name])
+    for member, source in zip(members, sources, strict=True):
+        fill(member, source)
     return members
 
 

@@ -159,8 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
             flush=True,
         )
     for worker in workers:
-        worker.process.terminate()
-        worker.process.wait()
+        worker.process.communicate()  # which ends what it reads
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ from sklearn_jointens.training._prediction import (
 from sklearn_jointens.training._record import EpochRecord
 from sklearn_jointens.training._seams import overrides
 from sklearn_jointens.training._step_graph import StepGraph, step_graph
+from sklearn_jointens.training._targets import Targets
 
 
 class DivergenceError(FloatingPointError):
@@ -347,7 +348,7 @@ def joint_net(
     vectorized: VectorizedModule,
     family: Family,
     lam: float,
-    labels: np.ndarray,
+    targets: Targets,
     precision: str | None = None,
     **params: Any,
 ) -> Any:
@@ -362,8 +363,8 @@ def joint_net(
     family : Family
         Of the prototype's criterion.
     lam : float in [0, 1]
-    labels : ndarray of shape (n_classes,)
-        The classes, in the order of the encoded targets.
+    targets : Targets
+        What y holds.
     precision : {"tf32", "bf16"} or None, default=None
         Of training: TensorFloat-32 on CUDA, or bfloat16 in the forward pass.
     **params : dict
@@ -380,7 +381,7 @@ def joint_net(
     net.family_ = family
     net.lam_ = lam
     net.precision_ = precision
-    net.labels_ = labels
+    net.targets_ = targets
     net.initialize()
     net.prediction_family_ = prediction_family(net, family)
     net.has_own_batches_ = has_own_batches(net)

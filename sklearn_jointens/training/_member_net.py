@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset, get_len
 from skorch.history import History
+from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -41,9 +42,10 @@ from sklearn_jointens.training._module_arguments import (
     sizes_from_data,
     weight_dtype,
 )
-from sklearn_jointens.training._prediction import check_row_count
+from sklearn_jointens.training._prediction import check_row_count, prediction_family
 from sklearn_jointens.training._seams import is_own
 from sklearn_jointens.training._splits import split_rows
+from sklearn_jointens.training._targets import Targets, targets_of
 
 if TYPE_CHECKING:
     from skorch import NeuralNet as _SkorchNet
@@ -57,9 +59,9 @@ class MemberNet(_SkorchNet):
     # Makes numbers of frames, where there is more to do than to take the numbers.
     columns_: Any = None
 
-    # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
+    # Set by `observe`: what y holds, and the sizes that the module takes from the data.
+    targets_: Targets | None = None
     data_sizes_: dict[str, Any] | None = None
-    labels_: np.ndarray | None = None
     device: Any
     init_context_: Any = None
     is_training_: bool = False
@@ -85,11 +87,10 @@ class MemberNet(_SkorchNet):
         self.device = resolve_device(self.device)
         return super().initialize()
 
-    def observe(self, X: Any, labels: np.ndarray) -> "MemberNet":
-        """Take the sizes of the module from X and the labels, before initializing."""
-        self.labels_ = np.asarray(labels)
-        one_logit = self._is_one_logit()
-        self.data_sizes_ = sizes_from_data(X, len(labels), one_logit)
+    def observe(self, X: Any, targets: Targets) -> "MemberNet":
+        """Take the sizes of the module from X and the targets, before initializing."""
+        self.targets_ = targets
+        self.data_sizes_ = sizes_from_data(X, targets.n_outputs)
         return self
 
     def sibling(self) -> "MemberNet":
@@ -114,11 +115,6 @@ class MemberNet(_SkorchNet):
         self.init_context_ = None
         return self.module_
 
-    def _is_one_logit(self) -> bool:
-        criterion = self.criterion
-        kind = criterion if isinstance(criterion, type) else type(criterion)
-        return issubclass(kind, nn.BCEWithLogitsLoss)
-
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         kwargs = super().get_params_for(prefix)
         if (
@@ -138,29 +134,24 @@ class MemberNet(_SkorchNet):
 
     @property
     def classes_(self) -> np.ndarray:
-        if self.labels_ is None:
+        if self.targets_ is None:
             return super().classes_
-        return np.arange(len(self.labels_)) if self.is_training_ else self.labels_
+        classes: np.ndarray = self.targets_.classes  # type: ignore[attr-defined]
+        return np.arange(len(classes)) if self.is_training_ else classes
 
     # -- data ------------------------------------------------------------------------
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         if isinstance(X, torch.utils.data.Dataset):
             return X
-        if y is not None and self.labels_ is not None:
-            y = self.encode(y)
+        if y is not None and self.targets_ is not None:
+            y = self.targets_.encode(y)
         if self.dataset is Dataset and not is_own(super().get_dataset):
             return self.array_dataset(X, y)
         dataset = super().get_dataset(X, y)
         if hasattr(dataset, "__len__"):
             check_row_count(len(dataset), get_len(X))
         return dataset
-
-    def encode(self, y: Any) -> np.ndarray:
-        """Labels as the targets that the criterion takes."""
-        assert self.labels_ is not None
-        encoded = np.searchsorted(self.labels_, np.asarray(y))
-        return encoded.astype(np.float32) if self._is_one_logit() else encoded
 
     def array_dataset(self, X: Any, y: Any = None) -> ArrayDataset:
         """Rows, and encoded targets, as a data set that can be sliced."""
@@ -228,7 +219,7 @@ class MemberNet(_SkorchNet):
         if not isinstance(X, torch.utils.data.Dataset) and y is not None:
             y = np.asarray(y)
             X = X if hasattr(X, "dtype") else np.asarray(X)
-            self.observe(X, np.unique(y))
+            self.observe(X, targets_of(self, y))
         return super().fit(X, y, **fit_params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -246,11 +237,25 @@ class MemberNet(_SkorchNet):
         finally:
             self.is_training_ = False
 
+    def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
+        if self.targets_ is not None:
+            y_true = self.targets_.beside(to_tensor(y_true, self.device), y_pred)
+        return super().get_loss(y_pred, y_true, *args, **kwargs)
+
+    def _get_predict_nonlinearity(self) -> Any:
+        if self.predict_nonlinearity == "auto" and self.targets_ is not None:
+            own = self.targets_.nonlinearity(self.targets_.family(self.criterion_))
+            if own is not None:
+                return own
+        return super()._get_predict_nonlinearity()
+
     def predict(self, X: Any) -> np.ndarray:
-        index = super().predict(X)
-        if self.is_training_ or self.labels_ is None:
-            return index
-        return self.labels_[index]
+        if self.targets_ is None:
+            return super().predict(X)
+        family = prediction_family(self, self.targets_.family(self.criterion_))
+        decided = self.targets_.decide(family, self.predict_proba(X))
+        # While it trains, callbacks compare with encoded targets.
+        return decided if self.is_training_ else self.targets_.decode(decided)
 
     def __reduce__(self) -> Any:
         # A class made here cannot be imported: the state says what it is made of.
@@ -299,21 +304,41 @@ def _without_global_draws(iterator: Any) -> Any:
     return iterator
 
 
-class MemberNetClassifier(MemberNet, NeuralNetClassifier):
-    """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
+class _AtHome(MemberNet):
+    """A net that shows of its parameters, which are skorch's, those that were changed.
 
-    It takes labels of any type, any numeric array, sparse matrix or frame, fills in
-    the sizes of its module from the data, and slices batches in one step. Everything
-    else, parameters included, is skorch's; it shows those that were changed.
+    Each class has an ``__init__``, whose signature says what the others are.
     """
 
     __repr__ = BaseEstimator.__repr__
-
-    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(module, *args, **kwargs)
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
         params = super().get_params(deep=deep, **kwargs)
         # The names of others, which skorch takes for a parameter.
         del params["_params_to_validate"]
         return params
+
+
+class MemberNetClassifier(_AtHome, NeuralNetClassifier):
+    """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
+
+    It takes labels of any type, any numeric array, sparse matrix or frame, fills in
+    the sizes of its module from the data, and slices batches in one step. Everything
+    else, parameters included, is skorch's.
+    """
+
+    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)
+
+
+class MemberNetRegressor(_AtHome, NeuralNetRegressor):
+    """A skorch ``NeuralNetRegressor`` that is at home in scikit-learn.
+
+    It takes y of shape (n_samples,) and gives predictions of that shape, takes any
+    numeric array, sparse matrix or frame, fills in the sizes of its module from the
+    data, and slices batches in one step. Everything else, parameters included, is
+    skorch's.
+    """
+
+    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)

@@ -46,7 +46,7 @@ def split_rows(net: Any, given: Any, y: Any, params: dict[str, Any]) -> tuple[An
 
 def _encoded(net: Any, dataset: Any) -> Any:
     """A data set with targets; those of the net's own rows are encoded already."""
-    if dataset is None or net.labels_ is None or _holds(dataset, net.weighted_):
+    if dataset is None or net.targets_ is None or _holds(dataset, net.weighted_):
         return dataset
     base, rows = unwrap_subset(dataset)
     if type(base) not in (Dataset, TensorDataset) or net.dataset is not Dataset:
@@ -74,15 +74,15 @@ def _holds(dataset: Any, given: Any) -> bool:
 
 
 def _encode(net: Any, labels: np.ndarray) -> np.ndarray:
-    labels = labels.ravel()
-    unknown = set(labels.tolist()) - set(net.labels_.tolist())
+    labels = labels.reshape(len(labels), *net.targets_.row_shape)
+    unknown = net.targets_.unknown_in(labels)
     if unknown:
         raise ValueError(
             "The 'train_split' parameter of the member must give data sets whose "
-            f"labels are among those of y, {net.labels_.tolist()}. "
-            f"Got {sorted(unknown, key=str)} besides."
+            f"labels are among those of y, {net.targets_.known.tolist()}. "
+            f"Got {unknown} besides."
         )
-    return net.encode(labels)
+    return net.targets_.encode(labels)
 
 
 class _Encoded(torch.utils.data.Dataset):

@@ -36,7 +36,7 @@ class Program:
             module,
             first.family_,
             first.lam_,
-            first.labels_,
+            first.targets_,
             first.precision_,
             verbose=0,
         )

@@ -19,7 +19,7 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 
 from sklearn_jointens import JointEnsembleClassifier
-from sklearn_jointens._base import all_or_nothing
+from sklearn_jointens._guards import all_or_nothing
 from sklearn_jointens.training import JointNet, interrupt
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training.groups._program import Program

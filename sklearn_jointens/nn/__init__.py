@@ -1,6 +1,6 @@
 """Running M networks of one architecture as one module, and member networks."""
 
-from sklearn_jointens.nn._base import VectorizedModule
+from sklearn_jointens.nn._module import VectorizedModule
 from sklearn_jointens.nn._vectorize import split_members, vectorize_members
 from sklearn_jointens.nn.layers._basic import (
     VectorizedEmbedding,
@@ -29,7 +29,7 @@ from sklearn_jointens.nn.layers._normalization import (
     VectorizedLayerNorm,
 )
 from sklearn_jointens.nn.networks._densenet import DenseNetBC
-from sklearn_jointens.nn.networks._encoding import tabular_encoding
+from sklearn_jointens.nn.networks._learn_encoding import tabular_encoding
 from sklearn_jointens.nn.networks._simple import MLP, ConvNet
 from sklearn_jointens.nn.networks._tabular import TabularMLP
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers._basic import VectorizedLayer
 
 # Scaled numbers beyond this are all alike; float32 can still square it.

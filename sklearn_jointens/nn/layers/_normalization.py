@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers._basic import VectorizedLayer
 from sklearn_jointens.nn.layers._layout import (
     from_images,

@@ -6,14 +6,14 @@ tensor holds the rows of the longest block for all members; a step that needs a 
 value too is done block by block, on each block's own rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_jointens.nn._base import Replay
 from sklearn_jointens.nn.layers._layout import deliver, join_members, pad_rows
 from sklearn_jointens.nn.structural._program import (
     INPUT,
@@ -23,6 +23,9 @@ from sklearn_jointens.nn.structural._program import (
     fetch,
     references,
 )
+
+# Sets the random generators to where a group's stream stands, and keeps where it ends.
+Replay = Callable[[int], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class BlockRun:
     n_groups : int or None
         Number of groups for `replay`.
     replay : callable or None
-        See `VectorizedModule.forward_blocks`.
+        See `StructuralModule.forward_blocks`.
     """
 
     def __init__(

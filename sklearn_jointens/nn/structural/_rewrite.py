@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers import _layout
 from sklearn_jointens.nn.layers._basic import (
     SharedInputLayer,

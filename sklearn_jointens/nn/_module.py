@@ -41,16 +41,15 @@ class VectorizedModule(nn.Module):
     reason : str
         One sentence: why in this way, and which others were refused.
     max_error : float or None
-        Largest deviation from the plain members that the check found, relative to
-        the size of what was compared; None if nothing was checked.
+        Largest deviation from the plain members that the check found, relative to the
+        size of what was compared; None if nothing was checked.
     options : dict of str to bool
-        What else says how the members are run; see `LoopModule`.
+        As in `Vectorization`.
     is_stacked : bool
         Whether each tensor holds those of all members, with a leading axis of length
         M. Otherwise each member has its own, and some may get no gradient.
     takes_blocks : bool
-        Whether there is a ``forward_blocks``, for blocks of members on inputs of their
-        own; see `StructuralModule`.
+        Whether it has `forward_blocks`, for blocks of members on inputs of their own.
     told : dict of (str, str) to object
         What a callback has set in all members, by submodule and name.
     """
@@ -341,7 +340,6 @@ class VectorizedModule(nn.Module):
         Parameters
         ----------
         index : int
-            Which member.
         module : Module
             What this member was made of; it is given its tensors and attributes.
 
@@ -360,7 +358,6 @@ class VectorizedModule(nn.Module):
         Parameters
         ----------
         index : int
-            Which member.
 
         Returns
         -------
@@ -380,7 +377,6 @@ class VectorizedModule(nn.Module):
         Parameters
         ----------
         index : int
-            Which member.
 
         Returns
         -------

@@ -1,6 +1,6 @@
 """Vectorization by structure: each layer of the member becomes a vectorized layer.
 
-The member's forward is traced with torch.fx and rewritten, step by step, for hidden
+The member's forward is traced with torch.fx and rewritten, step by step, for stacked
 tensors (M, f1, ..., fk, B) of all members (see ``_rewrite.py``).
 """
 

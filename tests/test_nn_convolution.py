@@ -355,7 +355,7 @@ def convnet():
 
 
 def densenet():
-    return DenseNetBC(10, 2, in_channels=3, n_classes=3)
+    return DenseNetBC(10, 2, in_channels=3, n_outputs=3)
 
 
 NETWORKS = [residual, wide_flatten, convnet, densenet]

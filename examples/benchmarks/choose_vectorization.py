@@ -170,7 +170,7 @@ def paper_cases() -> Iterator[Case]:
     yield Case(
         "DenseNetBC(40, 12)",
         4,
-        lambda: DenseNetBC(40, 12, in_channels=3, n_classes=10),
+        lambda: DenseNetBC(40, 12, in_channels=3, n_outputs=10),
         (16, 3, 32, 32),
     )
 

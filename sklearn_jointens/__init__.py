@@ -4,7 +4,6 @@ from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._members import (
     IdenticalMembersWarning,
     ProbabilitiesAsLogitsWarning,
-    Vectorization,
 )
 from sklearn_jointens._mlp import mlp_classifier, mlp_regressor
 from sklearn_jointens._regressor import JointEnsembleRegressor
@@ -14,6 +13,7 @@ from sklearn_jointens._search import (
     JointEnsembleRegressorCV,
 )
 from sklearn_jointens._tabular import tabular_classifier, tabular_regressor
+from sklearn_jointens.nn._way import Vectorization
 from sklearn_jointens.training import DivergenceError, MemberFolds
 
 __version__ = "0.1.0.dev0"

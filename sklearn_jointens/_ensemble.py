@@ -20,7 +20,6 @@ from sklearn_jointens._guards import (
     unless_cut_short,
 )
 from sklearn_jointens._members import (
-    Vectorization,
     build_members,
     going_on,
     plain_modules,
@@ -343,15 +342,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
 
     def _keep_net(self, net: Any) -> None:
         """Set what is fitted but the members."""
-        vectorized = net.vectorized_[0]
         self.net_ = net
         self.history_ = net.history_
-        self.vectorization_ = Vectorization(
-            vectorized.method,
-            vectorized.reason,
-            vectorized.max_error,
-            vectorized.options,
-        )
+        self.vectorization_ = net.vectorized_[0].vectorization
 
     def _score_members_after_training(
         self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None

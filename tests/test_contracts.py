@@ -266,13 +266,17 @@ def test_a_loss_that_is_no_number_stops_the_fit(kind):
         kind.ensemble(kind.member(lr=1e300)).fit(rows(), kind.y)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k.is_of_classes], ids=lambda k: k.name)
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if k.is_of_classes], ids=lambda k: k.name
+)
 def test_a_regressor_refuses_members_of_classifiers(kind):
     with pytest.raises(TypeError, match="must be None or an instance of skorch's"):
         JointEnsembleRegressor(kind.member()).fit(rows(), np.arange(N_ROWS))
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if not k.is_of_classes], ids=lambda k: k.name)
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if not k.is_of_classes], ids=lambda k: k.name
+)
 def test_a_classifier_refuses_members_of_regressors(kind):
     with pytest.raises(TypeError, match="must be None or an instance of skorch's"):
         JointEnsembleClassifier(kind.member()).fit(rows(), np.arange(N_ROWS) % 2)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from torch.utils.data import Subset
 
 from sklearn_jointens._base import settled
 from sklearn_jointens._checks import (
@@ -18,6 +17,7 @@ from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._members import build_members, warn_if_identical
 from sklearn_jointens.training import copied_net, joint_net
+from sklearn_jointens.training._batches import ArrayPart
 from sklearn_jointens.training.groups import Stream, groups_within
 
 
@@ -66,7 +66,7 @@ class Trial:
         y: np.ndarray,
         sample_weight: np.ndarray | None,
     ) -> None:
-        self.rows, self.seed, self.n_rows = rows, seed, len(y)
+        self.rows, self.seed = rows, seed
         self.y = y[rows]
         self.labels = np.unique(self.y)
         check_labels(ensemble, self.y, self.labels)
@@ -82,21 +82,13 @@ class Trial:
         self.member_rows = rows_of_members(
             ensemble, self.prototype, self.y, self.weight, self.draws
         )
-        # Weights are looked up by row.
-        is_repeating = len(np.unique(rows)) < len(rows)
-        self.tells_copies_apart = is_repeating and self.member_rows.bags is not None
         self.stream: Any = None
 
     def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
         """Make the stream of batches, with rows of `dataset`."""
-        self.member_rows.give(net, self._among_all_rows)
-        self.stream = Stream(
-            net,
-            Subset(dataset, self.rows),
-            self.y,
-            self.training_seed,
-            reseed,
-        )
+        targets = net.as_targets(net.encode(self.y))
+        own = self.member_rows.given_to(ArrayPart(dataset, self.rows, targets))
+        self.stream = Stream(net, own, self.y, self.training_seed, reseed)
 
     @property
     def start(self) -> Any:
@@ -108,11 +100,6 @@ class Trial:
         """What ensembles must have in common to be made in one workshop."""
         of_net = getattr(self.prototype, "kind", lambda: None)()
         return tuple(self.labels), of_net
-
-    def _among_all_rows(self, values: np.ndarray) -> np.ndarray:
-        everywhere = np.zeros((*values.shape[:-1], self.n_rows), dtype=values.dtype)
-        everywhere[..., self.rows] = values
-        return everywhere
 
 
 class EnsembleOfSplit(JointEnsembleClassifier):
@@ -147,15 +134,11 @@ class Workshop:
     ensemble : JointEnsembleClassifier
         With all settings but `lam` and `random_state`, and what `fit` notes of X.
     X : ndarray or CSR array of shape (n_samples, ...)
-    y : ndarray of shape (n_samples,)
     labels : ndarray of shape (n_classes,)
     """
 
-    def __init__(
-        self, ensemble: Any, X: Any, y: np.ndarray, labels: np.ndarray
-    ) -> None:
-        self.ensemble = ensemble
-        self.X, self.y, self.labels = X, y, labels
+    def __init__(self, ensemble: Any, X: Any, labels: np.ndarray) -> None:
+        self.ensemble, self.X, self.labels = ensemble, X, labels
         self._first: dict[Any, tuple[list[Any], Any]] = {}
         self._dataset: Any = None
 
@@ -175,9 +158,9 @@ class Workshop:
         return self._first[trial.start][1]
 
     def dataset(self, net: Any) -> Any:
-        """All rows, with the targets encoded."""
+        """All rows; targets and weights are of each trial's own."""
         if self._dataset is None:
-            self._dataset = net.get_dataset(self.X, self.y)
+            self._dataset = net.get_dataset(self.X)
         return self._dataset
 
     def net(self, trial: Trial, lam: float, reseed: Callable[[int], None]) -> Any:

@@ -245,11 +245,12 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
                 warn_if_identical(members)
             if history is not None:
                 net.history_ = copy.copy(history)
-            bags = self._set_weights(net, y, weight, draws)
+            self._draws = draws
+            rows = rows_of_members(self, net, y, weight, draws)
             reseed(_later(training_seed, net))
             with unless_cut_short(net):
-                net.partial_fit(X, y, epochs=epochs)
-                self._keep(net, members, X, y, bags)
+                net.partial_fit(X, y, epochs=epochs, rows=rows)
+                self._keep(net, members, X, y, rows.bags)
 
     def _check_further(self, prototype: Any) -> None:
         """Raise when the net as it stands is not what a further epoch is asked of."""
@@ -273,15 +274,15 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
             out_of_memory_explained(self.n_estimators),
             isolated_random_state(_later(training_seed, net), net.device),
         ):
-            bags = self._set_weights(net, y, weight, self._draws)
+            rows = rows_of_members(self, net, y, weight, self._draws)
             try:
                 with unless_cut_short(net):
-                    net.partial_fit(X, y, epochs=1)
+                    net.partial_fit(X, y, epochs=1, rows=rows)
             except BaseException:
                 del self.history_[n_epochs:]
                 self._assemble(like=net.plain_module)
                 raise
-            self._keep(net, self.estimators_, X, y, bags)
+            self._keep(net, self.estimators_, X, y, rows.bags)
 
     def _joint_net(
         self,
@@ -306,19 +307,6 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
         check_infer(net, members, rows, owner)
         return net
 
-    def _set_weights(
-        self,
-        net: Any,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        draws: MemberDraws,
-    ) -> np.ndarray | None:
-        """Give the net its rows' weights; returns the members' bags, if any."""
-        self._draws = draws
-        rows = rows_of_members(self, net, y, weight, draws)
-        rows.give(net)
-        return rows.bags
-
     def _keep(
         self,
         net: Any,
@@ -335,10 +323,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
             vars(member)["module_"] = module.eval()
         self.estimators_ = members
         self._score_members_after_training(net, X, y, bags)
-        of_the_fit = ("weight_", "valid_weight_", "weighted_", "folds_", "scored_")
-        # The last would keep the weights of all members twice.
-        for name in (*of_the_fit, "step_", "records_", "some_members_"):
-            net.__dict__.pop(name, None)
+        net.forget_fit()
 
     def _keep_net(self, net: Any) -> None:
         """Set what is fitted but the members."""

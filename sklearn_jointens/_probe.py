@@ -19,12 +19,12 @@ from sklearn_jointens.losses import (
     Family,
     TransformedProbabilities,
 )
+from sklearn_jointens.training._copies import net_with
 from sklearn_jointens.training._module_arguments import input_dtypes
 from sklearn_jointens.training._prediction import (
     has_own_batches,
     prediction_family,
     rows_as_predicted,
-    with_module,
 )
 from sklearn_jointens.training._seams import overrides
 
@@ -188,7 +188,7 @@ def check_infer(net: Any, members: Sequence[Any], rows: Tensor, owner: str) -> N
     wrong = "gives other outputs there"
     with _evaluating(net.plain_module):
         try:
-            together = with_module(net, net.plain_module).infer(rows.clone())
+            together = net_with(net, module_=net.plain_module).infer(rows.clone())
         except Exception as error:
             together, wrong = None, f"raised {type(error).__name__}: {error}"
         alone = []

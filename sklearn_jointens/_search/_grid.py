@@ -182,12 +182,10 @@ class LamGrid:
         """Fit ensembles whose nets are alike."""
         X, y, _ = self.checked
         one = next(iter(trials.values()))
-        workshop = Workshop(self.ensemble, X, y)
+        workshop = Workshop(self.ensemble, X)
         with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
             net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
-        if any(trial.tells_copies_apart for trial in trials.values()):
-            refused = "copies of a row are drawn apart, into bootstrap samples or folds"
         if refused is not None:
             places = [(i, s) for i in range(len(self.lams)) for s in trials]
             self._fit_one_by_one(places, refused)

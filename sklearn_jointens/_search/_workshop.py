@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from torch.utils.data import Subset
 
 from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._draws import MemberDraws, rows_of_members
@@ -14,6 +13,7 @@ from sklearn_jointens._members import build_members, warn_if_identical
 from sklearn_jointens._prototype import settled
 from sklearn_jointens._regressor import JointEnsembleRegressor
 from sklearn_jointens.training import copied_net, joint_net
+from sklearn_jointens.training._batches import ArrayPart
 from sklearn_jointens.training.groups import Stream, groups_within
 
 
@@ -62,7 +62,7 @@ class Trial:
         y: np.ndarray,
         sample_weight: np.ndarray | None,
     ) -> None:
-        self.rows, self.seed, self.n_rows = rows, seed, len(y)
+        self.rows, self.seed = rows, seed
         self.y = y[rows]
         weight = None if sample_weight is None else sample_weight[rows]
         self.targets, self.weight = ensemble._targets_and_weight(
@@ -77,21 +77,13 @@ class Trial:
         self.member_rows = rows_of_members(
             ensemble, self.prototype, self.y, self.weight, self.draws
         )
-        # Weights are looked up by row.
-        is_repeating = len(np.unique(rows)) < len(rows)
-        self.tells_copies_apart = is_repeating and self.member_rows.bags is not None
         self.stream: Any = None
 
     def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
         """Make the stream of batches, with rows of `dataset`."""
-        self.member_rows.give(net, self._among_all_rows)
-        self.stream = Stream(
-            net,
-            Subset(dataset, self.rows),
-            self.y,
-            self.training_seed,
-            reseed,
-        )
+        targets = net.as_targets(self.targets.encode(self.y))
+        own = self.member_rows.given_to(ArrayPart(dataset, self.rows, targets))
+        self.stream = Stream(net, own, self.y, self.training_seed, reseed)
 
     @property
     def start(self) -> Any:
@@ -103,11 +95,6 @@ class Trial:
         """What ensembles must have in common to be made in one workshop."""
         of_net = getattr(self.prototype, "kind", lambda: None)()
         return self.targets.kind, of_net
-
-    def _among_all_rows(self, values: np.ndarray) -> np.ndarray:
-        everywhere = np.zeros((*values.shape[:-1], self.n_rows), dtype=values.dtype)
-        everywhere[..., self.rows] = values
-        return everywhere
 
 
 class EnsembleOfSplit:
@@ -164,12 +151,10 @@ class Workshop:
     ensemble : joint ensemble
         With all settings but `lam` and `random_state`, and what `fit` notes of X.
     X : ndarray or CSR array of shape (n_samples, ...)
-    y : ndarray of shape (n_samples, ...)
     """
 
-    def __init__(self, ensemble: Any, X: Any, y: np.ndarray) -> None:
-        self.ensemble = ensemble
-        self.X, self.y = X, y
+    def __init__(self, ensemble: Any, X: Any) -> None:
+        self.ensemble, self.X = ensemble, X
         self._first: dict[Any, tuple[list[Any], Any]] = {}
         self._dataset: Any = None
 
@@ -189,9 +174,9 @@ class Workshop:
         return self._first[trial.start][1]
 
     def dataset(self, net: Any) -> Any:
-        """All rows, with the targets encoded."""
+        """All rows; targets and weights are of each trial's own."""
         if self._dataset is None:
-            self._dataset = net.get_dataset(self.X, self.y)
+            self._dataset = net.get_dataset(self.X)
         return self._dataset
 
     def net(self, trial: Trial, lam: float, reseed: Callable[[int], None]) -> Any:

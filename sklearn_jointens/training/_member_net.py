@@ -25,13 +25,13 @@ from sklearn_jointens.training._batches import (
     SLICEABLE_OPTIONS,
     ArrayDataset,
     BatchSlicer,
-    WeightedLoader,
     as_tensor,
     unwrap_subset,
 )
 from sklearn_jointens.training._copies import (
     cloned,
     derive_class,
+    net_with,
     new_plain,
     resolve_device,
 )
@@ -43,6 +43,7 @@ from sklearn_jointens.training._module_arguments import (
     weight_dtype,
 )
 from sklearn_jointens.training._prediction import check_row_count, prediction_family
+from sklearn_jointens.training._rows import WeightedLoader, weight_of
 from sklearn_jointens.training._seams import is_own
 from sklearn_jointens.training._splits import split_rows
 from sklearn_jointens.training._targets import Targets, targets_of
@@ -66,22 +67,17 @@ class MemberNet(_SkorchNet):
     init_context_: Any = None
     is_training_: bool = False
 
-    # What only training needs does not travel with a pickle.
-    transient_names: tuple[str, ...] = (
-        "optimizer_",
-        "weight_",
-        "valid_weight_",
-        "weighted_",
-        "folds_",
+    # What a fit leaves behind, the data among it, and needs no more when it is over.
+    names_of_a_fit = (
+        "trained_",
+        "scored_",
+        "step_",
+        "step_graph_",
+        "records_",
+        "some_members_",
     )
-
-    # Of a fit under way: weights of the rows, see JointNet, and the data set that they
-    # belong to.
-    weight_: Tensor | None = None
-    valid_weight_: Tensor | None = None
-    weighted_: Any = None
-    # And the folds that they are in, where members are validated on them.
-    folds_: Any = None
+    # What only training needs does not travel with a pickle.
+    transient_names = (*names_of_a_fit, "is_training_", "optimizer_", "vectorized_")
 
     def initialize(self) -> Any:
         self.device = resolve_device(self.device)
@@ -98,8 +94,7 @@ class MemberNet(_SkorchNet):
 
         Several times faster than a net made from nothing, for ensembles of hundreds.
         """
-        other = new_plain(type(self))
-        other.__dict__.update(self.__dict__)
+        other = net_with(self)
         for name, value in self.__dict__.items():
             if name == "module" or name.startswith("module__"):
                 other.__dict__[name] = cloned(value)
@@ -156,10 +151,13 @@ class MemberNet(_SkorchNet):
     def array_dataset(self, X: Any, y: Any = None) -> ArrayDataset:
         """Rows, and encoded targets, as a data set that can be sliced."""
         X = self.as_array(X)
-        if y is not None:
-            y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
-            y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
+        y = None if y is None else self.as_targets(y)
         return ArrayDataset(X, y, input_dtypes(self.module_).of(X), self.device)
+
+    def as_targets(self, y: Any) -> Tensor:
+        """Encoded targets as a tensor, whose floats are of the weights' dtype."""
+        y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
+        return y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
 
     def as_array(self, X: Any) -> Any:
         if sparse.issparse(X):
@@ -169,17 +167,13 @@ class MemberNet(_SkorchNet):
         return np.asarray(X) if self.columns_ is None else self.columns_.transform(X)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        given = self.get_dataset(X, y)
-        self.weighted_, _ = unwrap_subset(given)
-        return split_rows(self, given, y, params)
+        return split_rows(self, self.get_dataset(X, y), y, params)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         name = "iterator_train" if training else "iterator_valid"
         options = self.get_params_for(name)
         base, _ = unwrap_subset(dataset)
-        weight = None
-        if base is self.weighted_:
-            weight = self.weight_ if training else self.valid_weight_
+        weight = weight_of(base, training, self.device)
         if (
             getattr(self, name) is DataLoader
             and isinstance(base, ArrayDataset)
@@ -205,6 +199,11 @@ class MemberNet(_SkorchNet):
         if weight is None:
             return build(dataset)
         return WeightedLoader(build, dataset, weight)
+
+    def forget_fit(self) -> None:
+        """Let go of the data of the last fit, and of what was computed of them."""
+        for name in self.names_of_a_fit:
+            vars(self).pop(name, None)
 
     def move_to(self, device: Any) -> "MemberNet":
         """Predict on `device` from now on."""
@@ -264,8 +263,7 @@ class MemberNet(_SkorchNet):
         return new_plain, (known,), self.__getstate__()
 
     def __getstate__(self) -> Any:
-        light = new_plain(type(self))
-        light.__dict__.update(self.__dict__)
+        light = net_with(self)
         for name in self.transient_names:
             light.__dict__.pop(name, None)
         # Weights travel on the CPU, so that any machine can load them; the settings of

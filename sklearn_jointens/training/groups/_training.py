@@ -22,8 +22,8 @@ from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._joint_net import DivergenceError
 from sklearn_jointens.training.groups._batchable import is_scheduled
-from sklearn_jointens.training.groups._batches import Collator
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._collate import Collator
+from sklearn_jointens.training.groups._run import GroupRun
 from sklearn_jointens.training.groups._stream import Group, Stream
 
 
@@ -60,7 +60,7 @@ def train_groups(
     n_batches = sum(len(group.stream.iterator_train) for group in groups)
     total = n_batches * groups[0].net.max_epochs
     with search_bar(total, "batch", verbose) as bar:
-        _GroupLoop(Program(prototype, groups), bar).run()
+        _GroupLoop(GroupRun(prototype, groups), bar).train()
     for stream, _ in nets:
         stream.groups = []
     return groups
@@ -89,10 +89,10 @@ def search_bar(total: int, unit: str, verbose: bool) -> Any:
 
 
 class _GroupLoop:
-    """Steps of a program, and the epochs of its streams."""
+    """Steps of many ensembles, and the epochs of their streams."""
 
-    def __init__(self, program: Program, bar: Any) -> None:
-        self.program, self.bar = program, bar
+    def __init__(self, run: GroupRun, bar: Any) -> None:
+        self.run, self.bar = run, bar
         # One row of figures for each step, of all groups; `_start` is where the epoch
         # of a stream begins among them.
         self._figures: list[Tensor] = []
@@ -101,18 +101,18 @@ class _GroupLoop:
 
     def _arrange(self) -> None:
         """Take note of who is left."""
-        groups = self.program.groups
+        groups = self.run.groups
         self.streams = list(dict.fromkeys(group.stream for group in groups))
         for stream in self.streams:
             stream.groups = [group for group in groups if group.stream is stream]
         if groups:
             self._collator = Collator(groups)
 
-    def run(self) -> None:
-        groups = self.program.groups
+    def train(self) -> None:
+        groups = self.run.groups
         # Schedules may begin with a learning rate of their own.
-        self.program.follow(groups[0].net.optimizer_)
-        if self.program.net.max_epochs < 1:
+        self.run.follow(groups[0].net.optimizer_)
+        if self.run.net.max_epochs < 1:
             self._finish(range(len(groups)))
             return
         self._begin_epochs(self.streams)
@@ -130,19 +130,19 @@ class _GroupLoop:
     def _step(self) -> None:
         indices = [stream.batches.popleft() for stream in self.streams]
         batch = self._collator.collate(indices)
-        terms, correct = self.program.step(batch)
+        terms, correct = self.run.step(batch)
         self._figures.append(_as_row(terms, correct, batch.sizes))
         self.bar.update(len(batch.sizes))
 
     # -- the end of an epoch ---------------------------------------------------------
 
     def _end_epochs(self, streams: Sequence[Stream]) -> None:
-        groups = self.program.groups
+        groups = self.run.groups
         ended = [g for g, group in enumerate(groups) if group.stream in streams]
         self._record_training(streams)
         healthy = [g for g in ended if self._is_healthy(groups[g])]
         for g in healthy:
-            self.program.hand_back(g)
+            self.run.hand_back(g)
         if healthy:
             self._validate(healthy)
         over = set(ended) - set(healthy)
@@ -160,7 +160,7 @@ class _GroupLoop:
             sizes = torch.tensor(stream.sizes, dtype=torch.float64)
             mean = sizes @ table[self._start[stream] :] / sizes.sum()
             loss, ensemble_loss, *of_members = self._by_group(mean)
-            for g, group in enumerate(self.program.groups):
+            for g, group in enumerate(self.run.groups):
                 if group.stream is not stream:
                     continue
                 net, n_rows = group.net, int(sizes.sum())
@@ -173,7 +173,7 @@ class _GroupLoop:
 
     def _by_group(self, figures: Tensor) -> list[Tensor]:
         """Columns of figures as (..., n_groups, 1) or (..., n_groups, n_members)."""
-        n_groups, n_members = len(self.program.groups), self.program.n_members
+        n_groups, n_members = len(self.run.groups), self.run.n_members
         widths = [n_groups, n_groups, n_groups * n_members, n_groups * n_members]
         columns = figures.split(widths, -1)
         return [column.unflatten(-1, (n_groups, -1)) for column in columns]
@@ -187,7 +187,7 @@ class _GroupLoop:
         return group.error is None
 
     def _validate(self, chosen: Sequence[int]) -> None:
-        groups = [self.program.groups[g] for g in chosen]
+        groups = [self.run.groups[g] for g in chosen]
         if groups[0].stream.iterator_valid is None:
             return
         collator = Collator(groups, validation=True)
@@ -199,7 +199,7 @@ class _GroupLoop:
             rows = [batches.get(key, next(iter(batches.values()))) for batches in drawn]
             members = collator.streams[0].validated_on(key[0])
             batch = collator.collate(rows)
-            terms, correct = self.program.evaluate(chosen, batch, members)
+            terms, correct = self.run.evaluate(chosen, batch, members)
             for g, (group, s) in enumerate(zip(groups, places, strict=True)):
                 if key in drawn[s]:
                     self._notify_of_validation(
@@ -261,16 +261,16 @@ class _GroupLoop:
 
     def _finish(self, over: Sequence[int]) -> None:
         """Let these groups leave the program."""
-        groups = self.program.groups
+        groups = self.run.groups
         for g in over:
             net = groups[g].net
             if groups[g].error is None:
-                net.notify("on_train_end", X=groups[g].stream.data)
+                net.notify("on_train_end", X=groups[g].stream.dataset)
             net.is_training_ = False
         left = [g for g in range(len(groups)) if g not in set(over)]
         if left and is_scheduled(groups[left[0]].net):
             # All groups are at the end of the same epoch, with the same settings.
-            self.program.follow(groups[left[0]].net.optimizer_)
+            self.run.follow(groups[left[0]].net.optimizer_)
         if over:
             self._keep(left)
 
@@ -280,9 +280,9 @@ class _GroupLoop:
             kept = [column[:, list(left)].flatten(1) for column in columns]
             self._figures = list(torch.cat(kept, 1).unbind())
         if left:
-            self.program.keep(left)
+            self.run.keep(left)
         else:
-            self.program.groups = []
+            self.run.groups = []
         self._arrange()
 
     def _forget_figures(self) -> None:

@@ -12,11 +12,11 @@ from sklearn_jointens.training._callbacks import MemberNormClipping
 from sklearn_jointens.training._folds import SomeMembers
 from sklearn_jointens.training._joint_net import joint_net
 from sklearn_jointens.training._precision import forward_precision, training_precision
-from sklearn_jointens.training.groups._batches import GroupedBatch
+from sklearn_jointens.training.groups._collate import GroupedBatch
 from sklearn_jointens.training.groups._stream import Group
 
 
-class Program:
+class GroupRun:
     """Members of G ensembles, group by group, that take their steps together.
 
     Parameters
@@ -47,7 +47,7 @@ class Program:
             device=self.net.device,
         )
         for g, group in enumerate(groups):
-            self._copy(g, group, to_program=True)
+            self._copy(g, group, to_run=True)
         # Those of the groups that were validated last, and no others: they are copies.
         self._validated: list[int] = []
         self._some_members = SomeMembers()
@@ -67,19 +67,19 @@ class Program:
         tensors = named_tensors(self.module.members).values()
         return list({id(tensor): tensor for tensor in tensors}.values())
 
-    def _copy(self, g: int, group: Group, to_program: bool) -> None:
+    def _copy(self, g: int, group: Group, to_run: bool) -> None:
         members = slice(g * self.n_members, (g + 1) * self.n_members)
         own = named_tensors(group.net.plain_module.members)
         with torch.no_grad():
             for name, stacked in named_tensors(self.module.members).items():
-                if to_program:
+                if to_run:
                     stacked[members].copy_(own[name])
                 else:
                     own[name].copy_(stacked[members])
 
     def hand_back(self, g: int) -> None:
         """Give group g's net the weights that the group has now."""
-        self._copy(g, self.groups[g], to_program=False)
+        self._copy(g, self.groups[g], to_run=False)
 
     def step(self, batch: GroupedBatch) -> tuple[GroupedTerms, Tensor]:
         """One training step of all members.

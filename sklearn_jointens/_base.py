@@ -27,7 +27,7 @@ from sklearn_jointens._members import (
 )
 from sklearn_jointens._probe import check_infer, probe
 from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
-from sklearn_jointens.losses import family_of
+from sklearn_jointens.losses import CLASS_CRITERIA, family_of
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import (
     TabularNetClassifier,
@@ -207,7 +207,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         example: Any,
         like: VectorizedModule | None = None,
     ) -> Any:
-        family = family_of(members[0].criterion_)
+        family = family_of(members[0].criterion_, criteria=CLASS_CRITERIA)
         owner = type(self).__name__
         rows, module_rows = probe(members, example, family, owner)
         net = joint_net(

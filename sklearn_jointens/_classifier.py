@@ -310,7 +310,7 @@ shape (n_samples, ...)
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        return self._of_ensemble("proba", X, members)
+        return self._of_ensemble("predicted", X, members)
 
     def predict_log_proba(self, X: Any, members: Any = None) -> np.ndarray:
         """Logarithm of `predict_proba`, exact where that would be 0 or 1.
@@ -367,7 +367,7 @@ shape (n_samples, ...)
         ndarray of shape (n_estimators, n_samples, n_classes)
         """
         X = check_X(self, X)
-        proba = self.net_.prediction_family_.proba
+        proba = self.net_.prediction_family_.predicted
         chunks = (proba(natural) for natural, _ in self.net_.natural_iter(X))
         shape = (len(self.estimators_), X.shape[0], len(self.classes_))
         return _gather(chunks, shape, axis=1)

@@ -82,7 +82,7 @@ def member_accuracies(
     """
     hits, n_rows = torch.tensor(0), 0
     for natural, y in net.natural_iter(data):
-        correct = net.prediction_family_.is_correct(natural, y)
+        correct = net.prediction_family_.correct(natural, y)
         start, n_rows = n_rows, n_rows + natural.shape[2]
         if weight is not None:
             of_rows = torch.tensor(weight[start:n_rows], device=correct.device)
@@ -119,10 +119,10 @@ def out_of_bag(
         start, stop = stop, stop + natural.shape[2]
         out = torch.as_tensor(bags[:, start:stop] == 0, device=natural.device)
         target = torch.as_tensor(encoded[start:stop], device=natural.device)
-        correct = net.prediction_family_.is_correct(natural, target) & out
+        correct = net.prediction_family_.correct(natural, target) & out
         hits += correct.sum(1).cpu().numpy()
         mean = (natural * out[:, None, :]).sum(0) / out.sum(0)
-        proba[start:stop] = net.prediction_family_.proba(mean).cpu().numpy()
+        proba[start:stop] = net.prediction_family_.predicted(mean).cpu().numpy()
     n_out = (bags == 0).sum(1)
     accuracies = np.full(len(bags), np.nan)
     np.divide(hits, n_out, out=accuracies, where=n_out > 0)

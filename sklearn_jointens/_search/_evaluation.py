@@ -176,7 +176,7 @@ def _proba_and_diversity(ensemble: Any, X: Any) -> tuple[np.ndarray, float]:
     net = ensemble.net_
     proba, diversities = [], []
     for natural, _ in net.natural_iter(check_X(ensemble, X)):
-        proba.append(net.prediction_family_.proba(natural).cpu().numpy())
+        proba.append(net.prediction_family_.predicted(natural).cpu().numpy())
         if natural.shape[1] == 1:  # the logit of the second of two classes
             natural = torch.cat([torch.zeros_like(natural), natural], 1)
         diversities.append(diversity(natural.transpose(1, 2), reduction="none"))

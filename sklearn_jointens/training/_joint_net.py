@@ -17,8 +17,7 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sklearn_jointens.losses import Family, TransformedProbabilities, joint_terms
-from sklearn_jointens.losses._joint import mean_natural
+from sklearn_jointens.losses import Family, joint_terms
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training._batches import Batch
 from sklearn_jointens.training._callbacks import (
@@ -73,8 +72,8 @@ class JointNet(MemberNet):
     # Wrapped in a tuple: skorch wants modules to be set by `initialize_module` alone.
     vectorized_: tuple[VectorizedModule]
     family_: Family
-    # Of what is predicted, see `prediction_family`.
-    prediction_family_: Any = None
+    # Of what is predicted: the same, unless it `transforms_members`.
+    prediction_family_: Family = Family()
     lam_: float
     precision_: str | None = None
     callbacks_: list[tuple[str, Any]]
@@ -163,30 +162,20 @@ class JointNet(MemberNet):
     ) -> Tensor:
         """Joint loss in training; the ensemble's own loss in validation."""
         y = to_tensor(y_true, device=self.device)
-        natural = self.family_.natural(y_pred)
         # The loss is reported as it is, and its gradient is a member's own: eq. 4
         # divides it by the number of members, which would tie lr to their number.
         step = Step() if self.step_ is None else self.step_
         terms = joint_terms(
-            natural,
-            y,
+            y_pred,
+            y.unsqueeze(0),
             self.lam_,
-            step.weight,
+            None if step.weight is None else step.weight.unsqueeze(0),
             self.family_,
-            gradient_scale=natural.shape[0],
+            gradient_scale=len(y_pred),
+            predicting=self.prediction_family_,
         )
-        family, ensemble = self.prediction_family_, terms.natural
-        if isinstance(family, TransformedProbabilities):
-            natural = family.natural(y_pred.detach())
-            own = step.weight
-            own = own if own is not None and own.ndim == 2 else None
-            ensemble = mean_natural(natural, own)
-        step.found.update(
-            y_pred=family.output(ensemble),
-            terms=terms,
-            member_correct=family.is_correct(natural.detach(), y),
-        )
-        return terms.loss if training else terms.ensemble_loss
+        step.found.update(y_pred=terms.ensemble_output[0], terms=terms)
+        return terms.loss if training else terms.ensemble_losses[0]
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         if self.step_graph_ is not None:
@@ -249,7 +238,7 @@ class JointNet(MemberNet):
         return family.output(family.natural(outputs).mean(0))
 
     def _get_predict_nonlinearity(self) -> Any:
-        if isinstance(self.prediction_family_, TransformedProbabilities):
+        if self.prediction_family_.transforms_members:
             return torch.nn.Identity()  # steps put out probabilities
         return super()._get_predict_nonlinearity()
 
@@ -326,9 +315,7 @@ class JointNet(MemberNet):
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
         super().on_batch_end(net, batch=batch, training=training, **step)
-        self.records_[training].add(
-            step["terms"], step["member_correct"], step.get("members")
-        )
+        self.records_[training].add(step["terms"], step.get("members"))
 
     def on_epoch_end(self, net: Any, **kw: Any) -> None:
         super().on_epoch_end(net, **kw)
@@ -406,12 +393,12 @@ def joint_net(
     net = derived_net(prototype, JointNet)
     net.set_params(**params)
     net.vectorized_ = (vectorized,)
-    net.family_ = family
     net.lam_ = lam
     net.precision_ = precision
     net.targets_ = targets
     net.initialize()
-    net.prediction_family_ = prediction_family(net, family)
+    predicting = net.prediction_family_ = prediction_family(net, family)
+    net.family_ = family if predicting.transforms_members else predicting
     net.has_own_batches_ = has_own_batches(net)
     net.input_dtypes_ = input_dtypes(vectorized)
     return net

@@ -10,7 +10,7 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sklearn_jointens.losses import Bernoulli, Family, TransformedProbabilities
+from sklearn_jointens.losses import Family
 from sklearn_jointens.training._batches import (
     SLICEABLE_OPTIONS,
     ArrayDataset,
@@ -33,15 +33,14 @@ def prediction_family(net: Any, family: Family) -> Family:
     family : Family
         Of its criterion.
     """
-    threshold = None
+    nonlinearity = threshold = None
     if isinstance(net, NeuralNetBinaryClassifier):
         threshold = float(net.threshold)
     if net.predict_nonlinearity != "auto" or overrides(
         net, "_get_predict_nonlinearity"
     ):
         nonlinearity = net._get_predict_nonlinearity()
-        return TransformedProbabilities(nonlinearity, threshold)
-    return family if threshold is None else Bernoulli(threshold=threshold)
+    return family.with_nonlinearity(nonlinearity, threshold)
 
 
 def has_own_batches(net: Any) -> bool:

@@ -14,7 +14,6 @@ from skorch.callbacks import (
 from skorch.dataset import ValidSplit
 from torch.optim import lr_scheduler
 
-from sklearn_jointens.losses import TransformedProbabilities
 from sklearn_jointens.training._batches import BatchSlicer
 from sklearn_jointens.training._callbacks import (
     BestEpoch,
@@ -76,7 +75,7 @@ def why_one_by_one(net: Any, data: Any) -> str | None:
         return f"members are run one by one or by vmap ({module.reason})"
     if not is_stock(prototype_class):
         return f"{prototype_class.__name__} may train in a way of its own"
-    if isinstance(net.prediction_family_, TransformedProbabilities):
+    if net.prediction_family_.transforms_members:
         return "'predict_nonlinearity' is a function of the user's own"
     if net.compile:
         return "members are compiled"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch.dataset import Dataset
+from skorch.utils import check_indexing
 from torch import Tensor
 from torch.utils.data import Subset
 
@@ -187,6 +188,8 @@ class ArrayDataset(Dataset):
 
     def transform(self, X: Any, y: Any) -> tuple[Tensor, Any]:
         """One row, for an iterator of the user's own."""
+        if sparse.issparse(X) and X.ndim == 1:  # which skorch does not expect
+            X = X.toarray()
         X, y = super().transform(X, y)
         return torch.as_tensor(X).to(self.dtype), y
 
@@ -226,11 +229,13 @@ class ArrayPart(ArrayDataset):
         self.whole = whole
         self.places = as_tensor(places).to(whole.index_device)
         self.y, self._len = y.to(whole.device), len(places)
+        self.y_indexing = check_indexing(self.y)
 
     @property
     def X(self) -> Any:
         """A copy of the rows, which nothing that is fast asks for."""
-        return self.whole.X[self.places]
+        is_sparse = sparse.issparse(self.whole.X)
+        return self.whole.X[self.places.numpy() if is_sparse else self.places]
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -248,7 +248,10 @@ class ArrayPart(ArrayDataset):
 
 
 class AllRows(Subset):
-    """A user's data set with something to it; what else one asks of it, it has."""
+    """A user's data set, to which a subclass adds something.
+
+    skorch looks through a Subset; what else one asks of it, the data set has.
+    """
 
     def __init__(self, dataset: Any) -> None:
         super().__init__(dataset, list(range(len(dataset))))
@@ -301,7 +304,6 @@ class BatchSlicer:
                 "The 'batch_size' parameter of the member must be an int of at least "
                 f"1, or -1 for all rows at once. Got {batch_size!r} instead."
             )
-        self.subset = dataset
         self.dataset, self.index = unwrap_subset(dataset)
         self.n_samples = len(dataset)
         self.weight = weight

@@ -29,7 +29,7 @@ from sklearn_jointens.training._callbacks import (
 )
 from sklearn_jointens.training._copies import derived_net
 from sklearn_jointens.training._epoch import lone_rows_explained, run_without_waiting
-from sklearn_jointens.training._folds import SomeMembers, by_fold
+from sklearn_jointens.training._folds import FoldSlicer, SomeMembers
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._member_net import MemberNet
@@ -141,7 +141,7 @@ class JointNet(MemberNet):
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         iterator = super().get_iterator(dataset, training=training)
         folds = rows_in(dataset).folds
-        return iterator if training or folds is None else by_fold(iterator, folds)
+        return iterator if training or folds is None else FoldSlicer(iterator, folds)
 
     # -- one step --------------------------------------------------------------------
 
@@ -266,7 +266,7 @@ class JointNet(MemberNet):
         self.has_ended_ = has_ended = False
         steady_heap()
         try:
-            if not (rows is None or rows.are_plain):
+            if rows is not None and any(part is not None for part in rows):
                 X = rows.given_to(self.get_dataset(X, y))
             with step_graph(self, super().train_step) as self.step_graph_:
                 super().fit_loop(X, y, epochs=epochs, **params)

@@ -171,7 +171,8 @@ class FoldSlicer:
             )
         self.dataset, self.weight = batches.dataset, batches.weight
         self.batch_size, index = batches.batch_size, batches.index
-        rows = np.arange(len(self.dataset)) if index is None else index.numpy()
+        rows = torch.arange(len(self.dataset)) if index is None else index
+        of_rows = torch.as_tensor(folds.of_rows)[rows]
         self.members = {
             int(fold): torch.as_tensor(np.flatnonzero(folds.of_members == fold))
             for fold in np.unique(folds.of_members)
@@ -179,11 +180,7 @@ class FoldSlicer:
         self.parts = {
             (fold, number): part
             for fold in self.members
-            for number, part in enumerate(
-                torch.as_tensor(rows[folds.of_rows[rows] == fold]).split(
-                    self.batch_size
-                )
-            )
+            for number, part in enumerate(rows[of_rows == fold].split(self.batch_size))
             if len(part)
         }
         self.n_samples = sum(map(len, self.parts.values()))

@@ -25,6 +25,7 @@ from sklearn_jointens.training import (
     number_family,
     targets_of,
 )
+from sklearn_jointens.training._batches import as_tensor
 from sklearn_jointens.training._module_arguments import InputDtypes
 
 
@@ -210,7 +211,7 @@ def check_known(owner: str, y: np.ndarray, targets: Targets) -> None:
 
 def check_family_takes(owner: str, prototype: Any, y: np.ndarray) -> None:
     """Raise unless the family of the members' criterion is one of such numbers."""
-    wrong = number_family(prototype).check_target(torch.as_tensor(y))
+    wrong = number_family(prototype).check_target(as_tensor(y))
     if wrong is not None:
         raise ValueError(
             f"The 'y' parameter of {owner} must be {wrong}. "

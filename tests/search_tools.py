@@ -3,6 +3,7 @@
 import joblib
 import numpy as np
 import torch
+from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import scale
 from sklearn.utils import shuffle
@@ -12,8 +13,11 @@ from torch import nn
 from sklearn_jointens import (
     JointEnsembleClassifier,
     JointEnsembleClassifierCV,
+    JointEnsembleRegressor,
+    JointEnsembleRegressorCV,
     mlp_classifier,
 )
+from sklearn_jointens._ensemble import BaseJointEnsemble
 from sklearn_jointens.training import MemberNetClassifier
 
 LAMS = (0.0, 0.5, 1.0)
@@ -88,19 +92,25 @@ class Keeper:
         self.seen = {}
 
     def scorer(self):
-        def score(clf, X, y, sample_weight=None):
-            if isinstance(clf, JointEnsembleClassifier):
-                key = clf.random_state, clf.lam, joblib.hash(X)
+        def score(fitted, X, y, sample_weight=None):
+            if isinstance(fitted, BaseJointEnsemble):
+                key = fitted.random_state, fitted.lam, joblib.hash(X)
                 assert key not in self.seen
                 self.seen[key] = {
-                    "member_proba": clf.member_proba(X),
-                    "proba": clf.predict_proba(X),
-                    "member_scores": clf.member_scores_,
-                    **_figures(clf.history_),
+                    **_predictions(fitted, X),
+                    "member_scores": fitted.member_scores_,
+                    **_figures(fitted.history_),
                 }
-            return clf.score(X, y, sample_weight)
+            return fitted.score(X, y, sample_weight)
 
         return score
+
+
+def _predictions(fitted, X):
+    """Of the ensemble and of its members, by name."""
+    if not is_classifier(fitted):
+        return {"member": fitted.member_predict(X), "ensemble": fitted.predict(X)}
+    return {"member": fitted.member_proba(X), "ensemble": fitted.predict_proba(X)}
 
 
 def _figures(history):
@@ -136,17 +146,23 @@ def assert_equals_grid_search(
     method="program",
     fit_params=None,
     of_search=None,
+    classifies=True,
     **settings,
 ):
     """Every ensemble is the one that GridSearchCV fits; returns the fitted search.
 
-    Probabilities of ensembles and members, the members' scores and all that the
-    histories hold are compared.
+    Predictions of ensembles and members, the members' scores and all that the histories
+    hold are compared.
     """
+    kind, kind_cv = (
+        (JointEnsembleClassifier, JointEnsembleClassifierCV)
+        if classifies
+        else (JointEnsembleRegressor, JointEnsembleRegressorCV)
+    )
     settings = {"n_estimators": 2, "random_state": 3, **settings}
     fit_params = {} if fit_params is None else fit_params
     ours, theirs = Keeper(), Keeper()
-    fitted = JointEnsembleClassifierCV(
+    fitted = kind_cv(
         estimator,
         lams=lams,
         cv=cv,
@@ -156,7 +172,7 @@ def assert_equals_grid_search(
         **({} if of_search is None else of_search),
     ).fit(X, y, **fit_params)
     grid = GridSearchCV(
-        JointEnsembleClassifier(estimator, **settings),
+        kind(estimator, **settings),
         {"lam": list(lams)},
         cv=cv,
         scoring=theirs.scorer(),

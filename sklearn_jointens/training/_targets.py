@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sklearn_jointens.losses import Family, family_of
 from sklearn_jointens.losses._criteria import CLASS_CRITERIA, NUMBER_CRITERIA
+from sklearn_jointens.training._batches import as_tensor
 
 # Natural parameters of all members for some rows, the rows' encoded targets, and their
 # weights, (n_samples,) or (n_members, n_samples), or None.
@@ -221,9 +222,8 @@ class NumberTargets(Targets):
         cls, y: np.ndarray, weight: np.ndarray | None, family: Family
     ) -> "NumberTargets":
         """Targets in the units in which a family learns them best."""
-        columns = torch.as_tensor(y, dtype=torch.float64).reshape(len(y), -1)
-        of_rows = None if weight is None else torch.as_tensor(weight)
-        origin, unit = family.scaling(columns, of_rows)
+        of_rows = None if weight is None else as_tensor(weight)
+        origin, unit = family.scaling(as_tensor(y), of_rows)
         n_targets = None if y.ndim == 1 else y.shape[1]
         return cls(n_targets, family, origin.numpy(), unit.numpy())
 

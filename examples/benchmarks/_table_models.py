@@ -60,21 +60,24 @@ def of_task(task: str, module: Any, name: str) -> Any:
 # -- ours --------------------------------------------------------------------------
 
 
-def joint(task: str, seed: int, n_jobs: int, **settings: Any) -> Any:
-    """Ours, with all defaults."""
+def joint(
+    task: str, seed: int, n_jobs: int, estimator: Any = None, **settings: Any
+) -> Any:
+    """Ours, with all defaults unless told."""
     make = of_task(task, sklearn_jointens, "JointEnsemble")
-    return make(random_state=seed, **settings)
+    return make(estimator, random_state=seed, **settings)
 
 
 def joint_fast(task: str, seed: int, n_jobs: int) -> Any:
     """Ours, as its documentation says for those in a hurry."""
     # As the guide on tables gives it.
-    member = getattr(sklearn_jointens, f"tabular_{KIND[task].lower()}")
-    return joint(
-        *(task, seed, n_jobs),
-        estimator=member((128, 128), batch_size=256, patience=2),
-        n_estimators=6,
-    )
+    small = member(task, hidden_layer_sizes=(128, 128), batch_size=256, patience=2)
+    return joint(task, seed, n_jobs, small, n_estimators=6)
+
+
+def member(task: str, **settings: Any) -> Any:
+    """Ours for tables."""
+    return getattr(sklearn_jointens, f"tabular_{KIND[task].lower()}")(**settings)
 
 
 # -- scikit-learn ------------------------------------------------------------------

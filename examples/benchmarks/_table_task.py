@@ -58,8 +58,8 @@ class Task:
     Parameters
     ----------
     name : {"classification", "regression"}
-    file : str
-        What names of files begin with.
+    suffix : str
+        What names of its files have at their end.
     title : str
         Of the picture of ranks.
     metrics : dict of str to Metric
@@ -75,7 +75,7 @@ class Task:
     """
 
     name: str
-    file: str
+    suffix: str
     title: str
     metrics: dict[str, Metric]
     main: str
@@ -132,7 +132,7 @@ _REALMLPS, _ALONE = (1.02, 1 / 5), (1.0, 1 / 4)
 TASKS = {
     "classification": Task(
         name="classification",
-        file="tables",
+        suffix="",
         title="Who predicts the best probabilities?",
         metrics={
             "accuracy": Metric("accuracy", _percent, place=2),
@@ -153,7 +153,7 @@ TASKS = {
     ),
     "regression": Task(
         name="regression",
-        file="tables_regression",
+        suffix="_regression",
         title="Who predicts numbers best?",
         metrics={
             "rmse": Metric("RMSE", _of_any_scale, lower_is_better=True, place=1),

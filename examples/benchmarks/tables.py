@@ -182,15 +182,15 @@ def report(options: argparse.Namespace) -> Iterator[Path]:
         return
     results = Results(rows, task)
     options.out.mkdir(parents=True, exist_ok=True)
-    text = markdown(results)
+    text, name = markdown(results), f"tables{task.suffix}"
     print(f"\n{text}")
-    write = {f"{task.file}.md": lambda path: path.write_text(text)}
+    write = {f"{name}.md": lambda path: path.write_text(text)}
     if not mean_ranks(results, task.main).empty:
-        write[f"{task.file}_ranks.png"] = partial(draw_ranks, results)
-        write[f"{task.file}_time.png"] = partial(draw_times, results)
-    for name, to in write.items():
-        to(options.out / name)
-        yield options.out / name
+        write[f"{name}_ranks.png"] = partial(draw_ranks, results)
+        write[f"{name}_time.png"] = partial(draw_times, results)
+    for file, to in write.items():
+        to(options.out / file)
+        yield options.out / file
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -224,7 +224,7 @@ def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     options = parser.parse_args(arguments)
     task = TASKS[options.task]
-    options.csv = options.csv or Path("output") / f"{task.file}.csv"
+    options.csv = options.csv or Path("output") / f"tables{task.suffix}.csv"
     if options.report_only:
         if not options.csv.exists():
             parser.error(f"--csv must be a file that exists. Got {options.csv} instead")

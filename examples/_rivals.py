@@ -82,7 +82,7 @@ def make_member(data: Data, hidden: int, options: Any) -> SeededNet:
     return SeededNet(
         MLP,
         module__n_features_in=data.n_features,
-        module__n_classes=data.n_classes,
+        module__n_outputs=data.n_classes,
         module__hidden_layer_sizes=(hidden,),
         criterion=torch.nn.CrossEntropyLoss,
         optimizer=torch.optim.SGD,

@@ -4,12 +4,12 @@ from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._members import (
     IdenticalMembersWarning,
     ProbabilitiesAsLogitsWarning,
-    Vectorization,
 )
 from sklearn_jointens._mlp import mlp_classifier
 from sklearn_jointens._scoring import OutOfBagWarning
 from sklearn_jointens._search import JointEnsembleClassifierCV
 from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens.nn._way import Vectorization
 from sklearn_jointens.training import DivergenceError, MemberFolds
 
 __version__ = "0.1.0.dev0"

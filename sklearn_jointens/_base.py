@@ -16,7 +16,6 @@ from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._fitted import FittedEnsembleMixin
 from sklearn_jointens._going_on import check_same_members, check_same_net
 from sklearn_jointens._members import (
-    Vectorization,
     build_members,
     check_device,
     check_prototype,
@@ -268,15 +267,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
 
     def _keep_net(self, net: Any) -> None:
         """Set what is fitted but the members."""
-        vectorized = net.vectorized_[0]
         self.net_ = net
         self.history_ = net.history_
-        self.vectorization_ = Vectorization(
-            vectorized.method,
-            vectorized.reason,
-            vectorized.max_error,
-            vectorized.options,
-        )
+        self.vectorization_ = net.vectorized_[0].vectorization
 
     def _score_members_after_training(
         self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None

@@ -21,8 +21,8 @@ from sklearn_jointens._members import plain_modules
 from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._scoring import member_accuracies
 from sklearn_jointens.losses import family_of
-from sklearn_jointens.nn import VectorizedModule, vectorize_members
-from sklearn_jointens.nn._loop import vectorize_with_loop
+from sklearn_jointens.nn import VectorizedModule
+from sklearn_jointens.nn._vectorize import revectorize
 from sklearn_jointens.training import (
     copied_net,
     joint_net,
@@ -192,15 +192,11 @@ class FittedEnsembleMixin:
             How members are run; None where that has to be found from them.
         """
         members = self.estimators_
-        net, way = members[0], self.vectorization_
-        modules = plain_modules(members)
-        if like is None and way.method == "loop":
-            vectorized = vectorize_with_loop(modules, **way.options)
-        elif like is None:
-            vectorized = vectorize_members(modules, method=way.method)
+        net, modules = members[0], plain_modules(members)
+        if like is None:
+            vectorized = revectorize(modules, self.vectorization_)
         else:
             vectorized = like.of_members(modules)
-        vectorized.reason, vectorized.max_error = way.reason, way.max_error
         # As it was settled, and without what a member leaves to the ensemble.
         prototype = unfitted_net(net, getattr(net, "prototype_class", type(net)))
         prototype.columns_ = net.columns_

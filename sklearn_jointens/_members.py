@@ -3,7 +3,7 @@
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,6 @@ from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Freezer, ParamMapper, Unfreezer
 
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
-from sklearn_jointens.nn._members import why_not_stackable
 from sklearn_jointens.training import (
     MemberNet,
     copied_net,
@@ -43,25 +42,6 @@ class IdenticalMembersWarning(UserWarning):
 
 class ProbabilitiesAsLogitsWarning(UserWarning):
     """Members put out probabilities where their criterion takes logits."""
-
-
-class Vectorization(NamedTuple):
-    """Which way the members were vectorized, and why.
-
-    Attributes
-    ----------
-    method : {"structural", "vmap", "loop"}
-    reason : str
-    max_error : float or None
-        The largest deviation from a plain loop over members that was found.
-    options : dict of str to bool
-        How a loop runs: with images' channels last in memory ("channels_last").
-    """
-
-    method: str
-    reason: str
-    max_error: float | None
-    options: dict[str, bool] = {}
 
 
 def check_prototype(prototype: Any, owner: str, n_estimators: int = 1) -> None:
@@ -271,8 +251,10 @@ def vectorize(
     """
     modules = plain_modules(members)
     mixing = _what_mixes_entries(members[0])
-    if like is not None and (
-        like.method == "loop" or (mixing is None and why_not_stackable(modules) is None)
+    if (
+        like is not None
+        and like.can_take(modules)
+        and (mixing is None or not like.is_stacked)
     ):
         return like.of_members(modules)
     if mixing is None:

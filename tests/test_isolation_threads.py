@@ -15,7 +15,7 @@ from torch import nn
 from examples.stress import threads
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
 from sklearn_jointens.nn import MLP, vectorize_members
-from sklearn_jointens.nn.structural import _convert
+from sklearn_jointens.nn.structural import _trace
 
 
 def in_another_thread(function):
@@ -89,14 +89,14 @@ def test_an_interrupted_trace_leaves_nothing_behind():
 
 def test_a_trace_is_not_disturbed_by_draws_of_another_thread(monkeypatch):
     """What another thread drew meanwhile was taken for a draw of the module's own."""
-    trace, drawn = _convert._Tracer.trace, []
+    trace, drawn = _trace._Tracer.trace, []
 
     def trace_and_draw(tracer, root):
         if not drawn:
             drawn.append(in_another_thread(np.random.random))
         return trace(tracer, root)
 
-    monkeypatch.setattr(_convert._Tracer, "trace", trace_and_draw)
+    monkeypatch.setattr(_trace._Tracer, "trace", trace_and_draw)
     vectorized = vectorize_members([MLP(3, 2) for _ in range(2)])
     assert drawn
     assert vectorized.method == "structural"
@@ -118,7 +118,7 @@ def test_a_fitted_ensemble_is_not_traced_again(fitted, monkeypatch):
     def refuse(*_):
         raise AssertionError("traced again")
 
-    monkeypatch.setattr(_convert._Tracer, "trace", refuse)
+    monkeypatch.setattr(_trace._Tracer, "trace", refuse)
     proba = clf.predict_proba(X)
     for again in (pickle.loads(pickle.dumps(clf)), copy.deepcopy(clf)):
         np.testing.assert_array_equal(again.predict_proba(X), proba)

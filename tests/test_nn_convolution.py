@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens import nn as jointens_nn
 from sklearn_jointens.nn import ConvNet, DenseNetBC, split_members, vectorize_members
 from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.nn.layers._layout import from_images, to_images
@@ -16,6 +15,7 @@ from sklearn_jointens.nn.structural._tables import (
     CHANNELWISE,
     CHANNELWISE_LAYERS,
     FUNCTION_NAMES,
+    VECTORIZED_LAYERS,
 )
 
 N_MEMBERS, N_ROWS = 3, 5
@@ -44,8 +44,7 @@ def hidden_and_rows(shape, innermost):
 
 
 def vectorized_of(layers):
-    kind = f"Vectorized{type(layers[0]).__name__}"
-    return getattr(jointens_nn, kind)(layers)
+    return VECTORIZED_LAYERS[type(layers[0])](layers)
 
 
 def assert_equal_layers(layer, layers, outputs, expected):
@@ -356,7 +355,7 @@ def convnet():
 
 
 def densenet():
-    return DenseNetBC(10, 2, in_channels=3, n_classes=3)
+    return DenseNetBC(10, 2, in_channels=3, n_outputs=3)
 
 
 NETWORKS = [residual, wide_flatten, convnet, densenet]

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_jointens.nn import (
-    VectorizedBatchNorm1d,
+    VectorizedBatchNorm,
     VectorizedEmbedding,
     VectorizedLayerNorm,
     VectorizedLinear,
@@ -82,7 +82,7 @@ def test_layer_norm_equals_its_layers(shape, options):
 )
 def test_batch_norm_equals_its_layers(training, length, options):
     layers = randomized(lambda: nn.BatchNorm1d(4, momentum=0.3, **options))
-    layer = VectorizedBatchNorm1d(layers).train(training)
+    layer = VectorizedBatchNorm(layers).train(training)
     for one in layers:
         one.train(training)
     for _ in range(2):

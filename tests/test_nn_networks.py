@@ -17,12 +17,12 @@ from sklearn_jointens.nn._copying import named_tensors
 
 
 def small_convnet(**parameters):
-    sizes = {"in_channels": 2, "n_classes": 3, "widths": 4, "strides": 1}
+    sizes = {"in_channels": 2, "n_outputs": 3, "widths": 4, "strides": 1}
     return ConvNet(**(sizes | parameters))
 
 
 def small_densenet(**parameters):
-    sizes = {"depth": 16, "growth_rate": 2, "in_channels": 2, "n_classes": 3}
+    sizes = {"depth": 16, "growth_rate": 2, "in_channels": 2, "n_outputs": 3}
     return DenseNetBC(**(sizes | parameters))
 
 
@@ -94,7 +94,7 @@ def test_convnet_is_the_plain_sequence_of_layers():
 
 
 def test_convnet_has_the_convolutions_of_the_paper():
-    features = ConvNet(in_channels=3, n_classes=10).features
+    features = ConvNet(in_channels=3, n_outputs=10).features
     layers = [layer for layer in features if isinstance(layer, nn.Conv2d)]
     assert [layer.out_channels for layer in layers] == [32, 64, 64, 128, 128]
     assert [layer.stride[0] for layer in layers] == [1, 2, 1, 2, 1]
@@ -102,7 +102,7 @@ def test_convnet_has_the_convolutions_of_the_paper():
 
 
 def test_convnet_takes_images_down_to_the_documented_size():
-    network = ConvNet(in_channels=1, n_classes=2)
+    network = ConvNet(in_channels=1, n_outputs=2)
     assert network.features(torch.zeros(1, 1, 21, 21)).shape == (1, 128, 1, 1)
     with pytest.raises(RuntimeError, match="Kernel size"):
         network(torch.zeros(1, 1, 20, 20))
@@ -119,7 +119,7 @@ def test_ensembles_of_densenets_have_the_size_that_the_paper_gives(
     depth, growth_rate, n_members, published
 ):
     """Table 1 of Webb et al., in millions: CIFAR-100."""
-    member = DenseNetBC(depth, growth_rate, in_channels=3, n_classes=100)
+    member = DenseNetBC(depth, growth_rate, in_channels=3, n_outputs=100)
     assert round(n_members * count_parameters(member) / 1e6, 1) == published
 
 
@@ -130,7 +130,7 @@ def test_ensembles_of_densenets_have_the_size_that_the_paper_gives(
 def test_densenets_have_the_size_that_their_paper_gives(depth, growth_rate, published):
     """Table 2 of Huang et al., in millions: CIFAR-10."""
     with torch.device("meta"):
-        network = DenseNetBC(depth, growth_rate, in_channels=3, n_classes=10)
+        network = DenseNetBC(depth, growth_rate, in_channels=3, n_outputs=10)
     assert round(count_parameters(network) / 1e6, 1) == published
 
 
@@ -252,8 +252,8 @@ def test_every_network_is_a_member_on_images(member):
             "instead.",
         ),
         (
-            {"n_classes": True},
-            "The 'n_classes' parameter of MLP must be an int of at least 1. Got True "
+            {"n_outputs": True},
+            "The 'n_outputs' parameter of MLP must be an int of at least 1. Got True "
             "instead.",
         ),
         (
@@ -280,7 +280,7 @@ def test_every_network_is_a_member_on_images(member):
 )
 def test_errors_name_the_parameter_the_rule_and_the_value(parameters, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        MLP(**({"n_features_in": 6, "n_classes": 3} | parameters))
+        MLP(**({"n_features_in": 6, "n_outputs": 3} | parameters))
 
 
 @pytest.mark.parametrize(
@@ -318,8 +318,8 @@ def test_errors_name_the_parameter_the_rule_and_the_value(parameters, message):
         ),
         (
             small_densenet,
-            {"n_classes": None},
-            "The 'n_classes' parameter of DenseNetBC must be an int of at least 1. "
+            {"n_outputs": None},
+            "The 'n_outputs' parameter of DenseNetBC must be an int of at least 1. "
             "Got None instead.",
         ),
         *(

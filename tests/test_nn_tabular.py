@@ -193,7 +193,7 @@ def test_constant_columns_are_left_out():
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_a_table_that_says_nothing_gives_a_module_that_runs(value, categorical, kind):
     X = np.full((5, 3), value)
-    network = TabularMLP(tabular_encoding(kind(X), categorical), n_classes=2)
+    network = TabularMLP(tabular_encoding(kind(X), categorical), n_outputs=2)
 
     logits = network(torch.from_numpy(X))
 

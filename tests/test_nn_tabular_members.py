@@ -242,4 +242,4 @@ def test_an_encoding_alone_is_a_module_of_all_members():
 def test_an_encoding_that_is_no_encoding():
     layer = nn.Linear(2, 2)
     with pytest.raises(ValueError, match="must be a TabularEncoding"):
-        TabularMLP(layer, n_classes=2)
+        TabularMLP(layer, n_outputs=2)

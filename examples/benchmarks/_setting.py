@@ -104,7 +104,7 @@ class Setting:
         return NeuralNetClassifier(
             MLP,
             module__n_features_in=self.data.n_features,
-            module__n_classes=self.data.n_classes,
+            module__n_outputs=self.data.n_classes,
             module__hidden_layer_sizes=(hidden or self.hidden,),
             criterion=nn.CrossEntropyLoss,
             optimizer=torch.optim.SGD,

@@ -29,7 +29,7 @@ from sklearn_jointens.nn import (
     vectorize_members,
 )
 from sklearn_jointens.nn._cost import multiplications_per_row
-from sklearn_jointens.nn._loop import vectorize_with_loop
+from sklearn_jointens.nn._loop import LoopModule
 
 N_CLASSES = 10
 
@@ -170,7 +170,7 @@ def paper_cases() -> Iterator[Case]:
     yield Case(
         "DenseNetBC(40, 12)",
         4,
-        lambda: DenseNetBC(40, 12, in_channels=3, n_classes=10),
+        lambda: DenseNetBC(40, 12, in_channels=3, n_outputs=10),
         (16, 3, 32, 32),
     )
 
@@ -221,14 +221,14 @@ WAYS = ("structural", "vmap", "channels_last")
 
 def ways(modules: list[nn.Module], X: Tensor) -> dict[str, VectorizedModule]:
     """The members in each way that can run them."""
-    found = {"loop": vectorize_with_loop(modules)}
+    found = {"loop": LoopModule.of(modules)}
     for method in ("structural", "vmap"):
         try:
             found[method] = vectorize_members(modules, method, example=X[:8])
         except ValueError:
             continue
     if X.dim() == 4:
-        found["channels_last"] = vectorize_with_loop(modules, channels_last=True)
+        found["channels_last"] = LoopModule.of(modules, channels_last=True)
     return found
 
 

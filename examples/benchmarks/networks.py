@@ -97,7 +97,7 @@ CASES = (
 def _densenet(depth: int, growth_rate: int, n_members: int) -> Case:
     def build() -> nn.Module:
         return DenseNetBC(
-            depth, growth_rate, in_channels=IMAGE[0], n_classes=_N_DENSENET_CLASSES
+            depth, growth_rate, in_channels=IMAGE[0], n_outputs=_N_DENSENET_CLASSES
         )
 
     name = f"DenseNet-BC ({depth}, {growth_rate})"

@@ -112,7 +112,7 @@ def _of_torchensemble(kind: str, setting: Setting, epochs: int) -> Fit:
 
     sizes = {
         "n_features_in": setting.data.n_features,
-        "n_classes": setting.data.n_classes,
+        "n_outputs": setting.data.n_classes,
         "hidden_layer_sizes": (setting.hidden,),
     }
 

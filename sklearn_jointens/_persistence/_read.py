@@ -9,7 +9,7 @@ from skorch.history import History
 from torch import Tensor
 
 from sklearn_jointens._draws import MemberDraws
-from sklearn_jointens._members import Vectorization, check_prototype
+from sklearn_jointens._members import check_prototype
 from sklearn_jointens._persistence._container import read
 from sklearn_jointens._persistence._modules import by_member, members_of, new_member
 from sklearn_jointens._persistence._plain import from_plain, labels_of
@@ -20,6 +20,7 @@ from sklearn_jointens._persistence._prototype import (
 )
 from sklearn_jointens._persistence._rules import check, check_entries, in_short
 from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens.nn._way import Vectorization
 from sklearn_jointens.training import isolated_random_state
 
 

@@ -1,35 +1,25 @@
 """Running M networks of one architecture as one module, and member networks."""
 
-from sklearn_jointens.nn._base import VectorizedModule
+from sklearn_jointens.nn._module import VectorizedModule
 from sklearn_jointens.nn._vectorize import split_members, vectorize_members
 from sklearn_jointens.nn.layers._basic import (
     VectorizedEmbedding,
     VectorizedLinear,
     VectorizedPReLU,
 )
-from sklearn_jointens.nn.layers._convolution import (
-    VectorizedConv1d,
-    VectorizedConv2d,
-    VectorizedConv3d,
-    VectorizedConvTranspose1d,
-    VectorizedConvTranspose2d,
-    VectorizedConvTranspose3d,
-)
+from sklearn_jointens.nn.layers._convolution import VectorizedConv
 from sklearn_jointens.nn.layers._encoding import (
     TabularEncoding,
     VectorizedTabularEncoding,
 )
 from sklearn_jointens.nn.layers._normalization import (
-    VectorizedBatchNorm1d,
-    VectorizedBatchNorm2d,
-    VectorizedBatchNorm3d,
+    VectorizedBatchNorm,
     VectorizedGroupNorm,
-    VectorizedInstanceNorm1d,
-    VectorizedInstanceNorm2d,
+    VectorizedInstanceNorm,
     VectorizedLayerNorm,
 )
 from sklearn_jointens.nn.networks._densenet import DenseNetBC
-from sklearn_jointens.nn.networks._encoding import tabular_encoding
+from sklearn_jointens.nn.networks._learn_encoding import tabular_encoding
 from sklearn_jointens.nn.networks._simple import MLP, ConvNet
 from sklearn_jointens.nn.networks._tabular import TabularMLP
 
@@ -39,19 +29,11 @@ __all__ = [
     "DenseNetBC",
     "TabularEncoding",
     "TabularMLP",
-    "VectorizedBatchNorm1d",
-    "VectorizedBatchNorm2d",
-    "VectorizedBatchNorm3d",
-    "VectorizedConv1d",
-    "VectorizedConv2d",
-    "VectorizedConv3d",
-    "VectorizedConvTranspose1d",
-    "VectorizedConvTranspose2d",
-    "VectorizedConvTranspose3d",
+    "VectorizedBatchNorm",
+    "VectorizedConv",
     "VectorizedEmbedding",
     "VectorizedGroupNorm",
-    "VectorizedInstanceNorm1d",
-    "VectorizedInstanceNorm2d",
+    "VectorizedInstanceNorm",
     "VectorizedLayerNorm",
     "VectorizedLinear",
     "VectorizedModule",

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule
+from sklearn_jointens.nn._architecture import plain_settings
 from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.nn._cost import few_rows, multiplications_per_row
-from sklearn_jointens.nn._loop import LoopModule, stack_outputs, vectorize_with_loop
-from sklearn_jointens.nn._members import plain_settings
+from sklearn_jointens.nn._loop import LoopModule, stack_outputs
+from sklearn_jointens.nn._module import VectorizedModule
 from sklearn_jointens.nn._random_state import host_random_state
+from sklearn_jointens.nn._way import CannotVectorize
 
 # Multiplications for one row beyond which so many rows and members would take seconds.
 _LARGE = 2**22
@@ -64,7 +65,7 @@ def check_vectorized(
     else:
         indices = sorted({0, len(modules) // 2, last})
     selected = vectorized.select(indices)
-    plain = vectorize_with_loop([modules[index] for index in indices])
+    plain = LoopModule.of([modules[index] for index in indices])
     devices = [x.device] if x.is_cuda else []
     # Outside of a caller's no_grad, and with the caller's random state kept.
     with torch.random.fork_rng(devices), torch.enable_grad():

@@ -2,9 +2,12 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def named_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -15,7 +18,7 @@ def named_tensors(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def copy_module(module: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
+def copy_module(module: Module, tensors: Mapping[str, Tensor]) -> Module:
     """Deep copy of a module with every parameter and buffer exchanged.
 
     Parameters
@@ -67,6 +70,21 @@ def stack(tensors: Sequence[Tensor]) -> Tensor:
     return like(tensors[0], torch.stack([tensor.detach() for tensor in tensors]))
 
 
+def stack_tensors(modules: Sequence[nn.Module]) -> dict[str, Tensor]:
+    """The tensors of M modules by name, each as one of shape (M, ...)."""
+    each = [named_tensors(module) for module in modules]
+    return {name: stack([one[name] for one in each]) for name in each[0]}
+
+
+def without_numbers(module: Module) -> Module:
+    """Copy a module with tensors on the "meta" device, which take no memory."""
+    tensors = {
+        name: like(tensor, torch.empty_like(tensor, device="meta"))
+        for name, tensor in named_tensors(module).items()
+    }
+    return copy_module(module, tensors)
+
+
 def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Give each parameter and buffer of a module the numbers of its namesake."""
     with torch.no_grad():
@@ -74,7 +92,14 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             tensor.copy_(tensors[name])
 
 
-def copy_of(module: nn.Module) -> nn.Module:
+def copy_modes(module: nn.Module, to: nn.Module) -> None:
+    """Let each part train or not, as its namesake does."""
+    parts = dict(module.named_modules())
+    for path, part in to.named_modules():
+        part.training = parts[path].training
+
+
+def copy_of(module: Module) -> Module:
     """Copy a module with its weights, its ties among them, and without gradients."""
     copies: dict[int, Tensor] = {}
     tensors = {}

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import VectorizedModule
 from sklearn_jointens.nn._copying import copy_of, fill, named_tensors
+from sklearn_jointens.nn._module import VectorizedModule
 
 IMAGE_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
@@ -25,16 +25,20 @@ class LoopModule(VectorizedModule):
     """
 
     method = "loop"
+    is_stacked = False
 
     members: nn.ModuleList
 
     def __init__(self, members: nn.ModuleList, channels_last: bool = False):
+        members.training = all(member.training for member in members)
         super().__init__(members, len(members))
         self.options = {"channels_last": channels_last}
-        self.training = all(member.training for member in members)
-        members.training = self.training
         if channels_last:
             _set_memory_format(members, torch.channels_last)
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module], **options: bool) -> "LoopModule":
+        return cls(nn.ModuleList(map(copy_of, modules)), **options)
 
     def forward(self, x: Tensor) -> Any:
         if self.options["channels_last"] and x.dim() == 4:
@@ -43,16 +47,12 @@ class LoopModule(VectorizedModule):
         return stack_outputs([member(x.clone()) for member in self.members])
 
     @property
-    def template(self) -> nn.Module:
-        return self.members[0]
-
-    def _tell(self, path: str, name: str, value: Any) -> None:
-        for member in self.members:
-            setattr(member.get_submodule(path), name, value)
-
-    @property
     def _trees(self) -> list[nn.Module]:
         return list(self.members)
+
+    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> None:
+        for member in self.members:
+            nn.utils.clip_grad_norm_(member.parameters(), max_norm, norm_type)
 
     def take_over(self, whole: VectorizedModule, indices: Tensor) -> None:
         self._hear(whole)
@@ -73,8 +73,11 @@ class LoopModule(VectorizedModule):
         # With all that its forward passes have left in it.
         return self.member(index)
 
+    def can_take(self, modules: Sequence[nn.Module]) -> bool:
+        return True
+
     def of_members(self, modules: Sequence[nn.Module]) -> "LoopModule":
-        made = vectorize_with_loop(modules, **self.options)
+        made = LoopModule.of(modules, **self.options)
         made.reason, made.max_error = self.reason, self.max_error
         made.told, made.n_told = self.told, self.n_told
         return made
@@ -86,23 +89,6 @@ class LoopModule(VectorizedModule):
         selected = self.of_members([self.member(index) for index in indices])
         selected.training = self.training
         return selected
-
-
-def vectorize_with_loop(modules: Sequence[nn.Module], **options: bool) -> LoopModule:
-    """Copy M modules to be run in turn.
-
-    Parameters
-    ----------
-    modules : sequence of Module
-        The members; copied.
-    **options : bool
-        Of `LoopModule`.
-
-    Returns
-    -------
-    vectorized : LoopModule
-    """
-    return LoopModule(nn.ModuleList(map(copy_of, modules)), **options)
 
 
 def _set_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from sklearn_jointens.nn._base import VectorizedModule
+    from sklearn_jointens.nn._module import VectorizedModule
 
 
 class MemberPart:

@@ -1,11 +1,11 @@
 """``vectorize_members`` and its inverse ``split_members``."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize, VectorizedModule
+from sklearn_jointens.nn._architecture import check_members, why_not_stackable
 from sklearn_jointens.nn._check import check_vectorized
 from sklearn_jointens.nn._copying import fill, named_tensors
 from sklearn_jointens.nn._cost import (
@@ -13,15 +13,16 @@ from sklearn_jointens.nn._cost import (
     why_structural_is_slower,
     why_vmap_is_slower,
 )
-from sklearn_jointens.nn._loop import vectorize_with_loop
-from sklearn_jointens.nn._members import check_members, why_not_stackable
-from sklearn_jointens.nn._vmap import vectorize_with_vmap
-from sklearn_jointens.nn.structural._convert import vectorize_structurally
+from sklearn_jointens.nn._loop import LoopModule
+from sklearn_jointens.nn._module import VectorizedModule
+from sklearn_jointens.nn._vmap import VmapModule
+from sklearn_jointens.nn._way import CannotVectorize, Vectorization
+from sklearn_jointens.nn.structural._convert import StructuralModule
 
 _METHODS = ("auto", "structural", "vmap", "loop")
-_STACKING: dict[str, Callable[[Sequence[nn.Module]], VectorizedModule]] = {
-    "structural": vectorize_structurally,
-    "vmap": vectorize_with_vmap,
+_STACKING: dict[str, type[VectorizedModule]] = {
+    "structural": StructuralModule,
+    "vmap": VmapModule,
 }
 
 
@@ -107,6 +108,33 @@ def vectorize_members(
             f"these modules. Got {method!r} instead: {error}."
         ) from error
     vectorized.reason = f"{method}: it was asked for{_unchecked(example)}"
+    return vectorized
+
+
+def revectorize(modules: Sequence[nn.Module], way: Vectorization) -> VectorizedModule:
+    """Run modules in a way that has been found right for them before.
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        The members; copied.
+    way : Vectorization
+        Of a vectorized module of these members, or of others like them.
+
+    Returns
+    -------
+    vectorized : VectorizedModule
+
+    Raises
+    ------
+    ValueError
+        If they cannot be run in this way.
+    """
+    if way.method == "loop":
+        vectorized: VectorizedModule = LoopModule.of(modules, **way.options)
+    else:
+        vectorized = vectorize_members(modules, way.method)
+    vectorized.reason, vectorized.max_error = way.reason, way.max_error
     return vectorized
 
 
@@ -200,7 +228,7 @@ def _stack(
     slow_is_error: bool = True,
 ) -> VectorizedModule:
     """Vectorize in one way and check it; CannotVectorize if either fails."""
-    vectorized = _STACKING[method](modules)
+    vectorized = _STACKING[method].of(modules)
     if example is None:
         return vectorized
     if method != "vmap":
@@ -227,7 +255,7 @@ def _loop(
         and may_reorder
         and prefers_channels_last(modules[0], example)
     ):
-        vectorized = vectorize_with_loop(modules, channels_last=True)
+        vectorized = LoopModule.of(modules, channels_last=True)
         try:
             # Memory is all that differs: one member says what all would.
             vectorized.max_error = check_vectorized(
@@ -238,7 +266,7 @@ def _loop(
         else:
             vectorized.reason = f"loop in channels_last: {why}"
             return vectorized
-    vectorized = vectorize_with_loop(modules)
+    vectorized = LoopModule.of(modules)
     vectorized.reason = f"loop: {why}"
     return vectorized
 

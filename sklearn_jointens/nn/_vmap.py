@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import VectorizedModule
-from sklearn_jointens.nn._copying import copy_module, like, named_tensors, stack
+from sklearn_jointens.nn._copying import copy_module, named_tensors, stack_tensors
+from sklearn_jointens.nn._module import VectorizedModule
 
 
 class VmapModule(VectorizedModule):
@@ -23,9 +23,9 @@ class VmapModule(VectorizedModule):
 
     method = "vmap"
 
-    def __init__(self, members: nn.Module, n_members: int):
-        super().__init__(members, n_members)
-        self.training = members.training
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module]) -> "VmapModule":
+        return cls(copy_module(modules[0], stack_tensors(modules)), len(modules))
 
     def forward(self, x: Tensor) -> Any:
         # "different": each member draws its own dropout masks.
@@ -35,33 +35,5 @@ class VmapModule(VectorizedModule):
         # A member may write to what it is given.
         return run(named_tensors(self.members), x.clone())
 
-    @property
-    def template(self) -> nn.Module:
-        return self.members
-
-    def member(self, index: int) -> nn.Module:
-        tensors = {
-            name: like(tensor, tensor.detach()[index].clone())
-            for name, tensor in named_tensors(self.members).items()
-        }
-        return copy_module(self.members, tensors)
-
     def _run_member(self, tensors: dict[str, Tensor], x: Tensor) -> Any:
         return torch.func.functional_call(self.members, tensors, (x,))
-
-
-def vectorize_with_vmap(modules: Sequence[nn.Module]) -> VmapModule:
-    """Stack the tensors of M modules of one architecture under the first's forward.
-
-    Parameters
-    ----------
-    modules : sequence of Module
-        The members, known to be alike; copied.
-
-    Returns
-    -------
-    vectorized : VmapModule
-    """
-    tensors = [named_tensors(module) for module in modules]
-    stacked = {name: stack([one[name] for one in tensors]) for name in tensors[0]}
-    return VmapModule(copy_module(modules[0], stacked), len(modules))

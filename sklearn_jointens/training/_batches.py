@@ -105,15 +105,8 @@ def chunk_size(module: Any, X: Any) -> int:
     """Rows a chunk: enough to be fast, few enough that activations stay small."""
     if X.shape[0] == 1:
         return 1
-    # A weight's outputs come first; behind the members where these are stacked.
-    axes = 1 if module.method == "loop" else 2
-    width = sum(
-        parameter.shape[:axes].numel()
-        for parameter in module.parameters()
-        if parameter.ndim > 1
-    )
-    positions = int(np.prod(X.shape[2:]))
-    return int(np.clip(_CHUNK_FLOATS // max(1, width * positions), 1, _CHUNK_ROWS))
+    width = max(1, module.row_width * int(np.prod(X.shape[2:])))
+    return int(np.clip(_CHUNK_FLOATS // width, 1, _CHUNK_ROWS))
 
 
 def row_chunks(

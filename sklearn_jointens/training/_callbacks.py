@@ -4,7 +4,6 @@ import inspect
 import time
 from typing import Any
 
-import torch
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -126,25 +125,10 @@ class MemberNormClipping(GradientNormClipping):
     """
 
     def on_grad_computed(self, net: Any, named_parameters: Any, **kwargs: Any) -> None:
-        if net.module_.method == "loop":
-            for member in net.module_.members:
-                super().on_grad_computed(net, member.named_parameters(), **kwargs)
-        elif self.gradient_clip_value is not None:
-            self._clip_stacked([p.grad for _, p in named_parameters])
-
-    def _clip_stacked(self, gradients: list[torch.Tensor | None]) -> None:
-        """Scale gradients (n_members, ...) in place, as clip_grad_norm_ does."""
-        present = [gradient for gradient in gradients if gradient is not None]
-        if not present:
-            return
-        order = float(self.gradient_clip_norm_type)
-        # Not flatten: of numbers there is one axis, that of the members.
-        rows = [gradient.reshape(len(gradient), -1) for gradient in present]
-        norms = [torch.linalg.vector_norm(each, order, 1) for each in rows]
-        total = torch.linalg.vector_norm(torch.stack(norms), order, 0)
-        share = (self.gradient_clip_value / (total + 1e-6)).clamp(max=1.0)
-        for gradient in present:
-            gradient.mul_(share.view(-1, *[1] * (gradient.ndim - 1)))
+        if self.gradient_clip_value is not None:
+            net.module_.clip_grad_norm_(
+                self.gradient_clip_value, self.gradient_clip_norm_type
+            )
 
 
 def for_each_member(callback: Any) -> Any:

@@ -38,7 +38,7 @@ def can_fuse(net: Any, options: Mapping[str, Any]) -> bool:
         and torch.device(net.device).type in ("cpu", "cuda")
         # Of stacked weights all learn in every step. Fused SGD fails where a weight
         # joins in that had no gradient before.
-        and module.method != "loop"
+        and module.is_stacked
         and all(p.requires_grad and p.is_floating_point() for p in module.parameters())
         # Gradients of such embeddings are sparse.
         and not any(getattr(layer, "sparse", False) for layer in module.modules())

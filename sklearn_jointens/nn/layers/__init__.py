@@ -1,1 +1,1 @@
-"""Layers that hold the weights of M members, and how hidden tensors lie in memory."""
+"""Layers that hold the weights of M members, and how stacked tensors lie in memory."""

@@ -1,6 +1,6 @@
 """Layers that hold the weights of M members and run them in one kernel.
 
-They are named after torch's layers and made from M of them. A hidden tensor that a
+They are named after torch's layers and made from M of them. A stacked tensor that a
 member sees as (B, f1, ..., fk) is held as (M, f1, ..., fk, B) (see ``_layout.py``): a
 feature axis keeps its index, no matrix product needs a transpose, and the weights of
 all members that share one input form a single wide matrix.
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn._base import CannotVectorize
 from sklearn_jointens.nn._copying import stack
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers._layout import (
     from_images,
     join_members,
@@ -101,7 +101,7 @@ def _stack_named(layers: Sequence[nn.Module], name: str) -> Any:
 
 
 class VectorizedLinear(SharedInputLayer):
-    """M linear maps ``weight[m] @ hidden[m] + bias[m]``.
+    """M linear maps ``weight[m] @ x[m] + bias[m]``.
 
     Parameters
     ----------
@@ -131,13 +131,13 @@ class VectorizedLinear(SharedInputLayer):
     weight: nn.Parameter
     bias: nn.Parameter | None
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Each member maps its own hidden tensor."""
-        if hidden.dim() == 3:
-            return self._multiply(hidden)
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Each member maps what is its own."""
+        if stacked.dim() == 3:
+            return self._multiply(stacked)
         # Axes between member and feature join the batch; the results come back as a
         # view, from which the next linear layer gets its columns without a copy.
-        columns = hidden.movedim(-2, 1)
+        columns = stacked.movedim(-2, 1)
         result = self._multiply(columns.flatten(2))
         return result.unflatten(2, columns.shape[2:]).movedim(1, -2)
 
@@ -254,16 +254,16 @@ class VectorizedPReLU(VectorizedLayer):
 
     weight: nn.Parameter
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, stacked: Tensor) -> Tensor:
         """Scale what is negative by the slope of its channel."""
-        n_channels = hidden.size(1)
-        if hidden.dim() < 3 or self.weight.size(1) not in (1, n_channels):
+        n_channels = stacked.size(1)
+        if stacked.dim() < 3 or self.weight.size(1) not in (1, n_channels):
             raise ValueError(
                 f"VectorizedPReLU with {self.weight.size(1)} slopes expects as many "
-                f"channels. Got {tuple(hidden.shape)} instead."
+                f"channels. Got {tuple(stacked.shape)} instead."
             )
         slopes = self.weight.expand(-1, n_channels).flatten()
-        return from_images(F.prelu(to_images(hidden), slopes), hidden.size(0))
+        return from_images(F.prelu(to_images(stacked), slopes), stacked.size(0))
 
     def extra_repr(self) -> str:
         return "{} x {}".format(*self.weight.shape)

@@ -1,12 +1,11 @@
 """How a row of a table becomes features: one encoding for all members."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers._basic import VectorizedLayer
 
 # Scaled numbers beyond this are all alike; float32 can still square it.
@@ -168,44 +167,11 @@ def encode(
     return torch.cat([part.to(bin_starts.dtype) for part in parts], 1)
 
 
-class SharedLayer(VectorizedLayer):
-    """Base of the layers that do the same for all members of an ensemble.
-
-    Its result is shared, (B, ...), as its input is, and is computed once. The tensors
-    are stacked like those of any layer: blocks of members may differ in them.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """What the first member does, (B, ...) to (B, ...)."""
-        return self.forward_each([x])[0]
-
-    def forward_each(self, xs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Equally large blocks of members take an input each.
-
-        Parameters
-        ----------
-        xs : sequence of n_blocks Tensors of shape (B, ...)
-            The i-th is that of the members from ``i * M / n_blocks`` on.
-
-        Returns
-        -------
-        tuple of n_blocks Tensors of shape (B, ...)
-        """
-        tensors: dict[str, Any] = {**self._parameters, **self._buffers}
-        n_members = len(next(iter(tensors.values())))
-        size = n_members // len(xs)
-        return tuple(
-            self.compute(x, {name: t[i * size] for name, t in tensors.items()})
-            for i, x in enumerate(xs)
-        )
-
-    def compute(self, x: Tensor, tensors: dict[str, Tensor]) -> Tensor:
-        """What a member with these tensors does."""
-        raise NotImplementedError
-
-
-class VectorizedTabularEncoding(SharedLayer):
+class VectorizedTabularEncoding(VectorizedLayer):
     """The encoding of M members, which is one and the same.
+
+    Its result is shared, as its input is, and is computed once. The tensors are stacked
+    like those of any layer: blocks of members may differ in them.
 
     Parameters
     ----------
@@ -226,5 +192,25 @@ class VectorizedTabularEncoding(SharedLayer):
                     raise CannotVectorize("TabularEncoding that differs among members")
         super().__init__(layers)
 
-    def compute(self, x: Tensor, tensors: dict[str, Tensor]) -> Tensor:
-        return encode(x, **tensors)
+    def forward(self, x: Tensor) -> Tensor:
+        """Features of rows, by the first member's encoding."""
+        return self.forward_each([x])[0]
+
+    def forward_each(self, xs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Equally large blocks of members take an input each.
+
+        Parameters
+        ----------
+        xs : sequence of n_blocks Tensors of shape (B, n_columns)
+            The i-th is that of the members from ``i * M / n_blocks`` on.
+
+        Returns
+        -------
+        tuple of n_blocks Tensors of shape (B, out_features)
+        """
+        tensors = dict(self.named_buffers())
+        size = len(tensors["center"]) // len(xs)
+        return tuple(
+            encode(x, **{name: t[i * size] for name, t in tensors.items()})
+            for i, x in enumerate(xs)
+        )

@@ -1,4 +1,4 @@
-"""Hidden tensors of all members: their shape, and two ways to lie in memory.
+"""Stacked tensors of all members: their shape, and two ways to lie in memory.
 
 What a member sees as (B, f1, ..., fk) is held as (M, f1, ..., fk, B). In memory it is
 one of two:
@@ -28,9 +28,9 @@ def lift(x: Any, n_members: int) -> Any:
     return x.movedim(0, -1).expand(n_members, *x.shape[1:], x.size(0))
 
 
-def deliver(hidden: Tensor) -> Tensor:
+def deliver(stacked: Tensor) -> Tensor:
     """View (M, f1, ..., fk, B) as what users see, (M, B, f1, ..., fk)."""
-    return hidden.movedim(-1, 1)
+    return stacked.movedim(-1, 1)
 
 
 def deliver_shared(x: Tensor, n_members: int) -> Tensor:
@@ -38,14 +38,14 @@ def deliver_shared(x: Tensor, n_members: int) -> Tensor:
     return x.expand(n_members, *x.shape)
 
 
-def is_batch_innermost(hidden: Tensor) -> bool:
+def is_batch_innermost(stacked: Tensor) -> bool:
     """Whether neighbours in memory are rows of the batch."""
-    return hidden.stride(-1) == 1
+    return stacked.stride(-1) == 1
 
 
-def to_images(hidden: Tensor) -> Tensor:
+def to_images(stacked: Tensor) -> Tensor:
     """Show (M, C, ..., B) as one batch (B, M * C, ...) of all members' channels."""
-    return hidden.movedim(-1, 0).flatten(1, 2)
+    return stacked.movedim(-1, 0).flatten(1, 2)
 
 
 def from_images(images: Tensor, n_members: int) -> Tensor:
@@ -67,7 +67,7 @@ def pad_rows(x: Tensor, n_rows: int, axis: int) -> Tensor:
 
 
 def join_members(parts: Sequence[Any]) -> Any:
-    """Join hidden tensors of some members each, in the memory order of the first.
+    """Join stacked tensors of some members each, in the memory order of the first.
 
     Parameters
     ----------
@@ -95,7 +95,11 @@ def join_members(parts: Sequence[Any]) -> Any:
 
 
 def channelwise(
-    function: Callable, n_spatial: int | None, hidden: Tensor, *args: Any, **kwargs: Any
+    function: Callable,
+    n_spatial: int | None,
+    stacked: Tensor,
+    *args: Any,
+    **kwargs: Any,
 ) -> Tensor:
     """Apply a function that treats channels apart, to those of all members at once.
 
@@ -106,7 +110,7 @@ def channelwise(
         stay next to each other.
     n_spatial : int or None
         How many axes after the channels it takes; None for any number, but one.
-    hidden : Tensor of shape (M, C, ..., B)
+    stacked : Tensor of shape (M, C, ..., B)
     *args, **kwargs : object
         Handed on to `function`.
 
@@ -117,21 +121,21 @@ def channelwise(
     Raises
     ------
     ValueError
-        If `hidden` has other axes: torch takes a batch without channels for one image.
+        If `stacked` has other axes: torch takes a batch without channels for one image.
     """
-    check_spatial(hidden, n_spatial)
-    return from_images(function(to_images(hidden), *args, **kwargs), hidden.size(0))
+    check_spatial(stacked, n_spatial)
+    return from_images(function(to_images(stacked), *args, **kwargs), stacked.size(0))
 
 
-def check_spatial(hidden: Tensor, n_spatial: int | None) -> None:
+def check_spatial(stacked: Tensor, n_spatial: int | None) -> None:
     """Raise ValueError unless (M, C, ..., B) has `n_spatial` axes after the channels.
 
     With None it must have at least one.
     """
-    found = hidden.dim() - 3
+    found = stacked.dim() - 3
     if found < 1 if n_spatial is None else found != n_spatial:
         expected = "some" if n_spatial is None else n_spatial
         raise ValueError(
             f"expects channels and {expected} axes between the members and the "
-            f"innermost batch axis. Got {tuple(hidden.shape)} instead."
+            f"innermost batch axis. Got {tuple(stacked.shape)} instead."
         )

@@ -1,19 +1,27 @@
 """Normalization layers of M members."""
 
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers._basic import VectorizedLayer
 from sklearn_jointens.nn.layers._layout import (
     from_images,
     is_batch_innermost,
     to_images,
 )
+
+# How many axes a layer takes after the channels.
+_N_SPATIAL: Mapping[type[nn.Module], tuple[int, ...]] = {
+    nn.BatchNorm1d: (0, 1),
+    nn.BatchNorm2d: (2,),
+    nn.BatchNorm3d: (3,),
+    nn.InstanceNorm1d: (1,),
+    nn.InstanceNorm2d: (2,),
+}
 
 
 class VectorizedLayerNorm(VectorizedLayer):
@@ -43,27 +51,27 @@ class VectorizedLayerNorm(VectorizedLayer):
         self.normalized_shape = tuple(layers[0].normalized_shape)
         self.eps = layers[0].eps
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, stacked: Tensor) -> Tensor:
         """Normalize each row of each member over its last feature axes."""
         n_axes = len(self.normalized_shape)
-        shape = tuple(hidden.shape[-1 - n_axes : -1])
-        if hidden.dim() < n_axes + 2 or shape != self.normalized_shape:
+        shape = tuple(stacked.shape[-1 - n_axes : -1])
+        if stacked.dim() < n_axes + 2 or shape != self.normalized_shape:
             raise ValueError(
                 f"VectorizedLayerNorm expects {self.normalized_shape} before the "
-                f"innermost batch axis. Got {tuple(hidden.shape)} instead."
+                f"innermost batch axis. Got {tuple(stacked.shape)} instead."
             )
-        if torch.is_autocast_enabled(hidden.device.type):
-            hidden = hidden.float()  # as autocast runs torch's own layer_norm
+        if torch.is_autocast_enabled(stacked.device.type):
+            stacked = stacked.float()  # as autocast runs torch's own layer_norm
         axes = tuple(range(-1 - n_axes, -1))
-        variance, mean = torch.var_mean(hidden, axes, correction=0, keepdim=True)
-        normalized = (hidden - mean) * torch.rsqrt(variance + self.eps)
+        variance, mean = torch.var_mean(stacked, axes, correction=0, keepdim=True)
+        normalized = (stacked - mean) * torch.rsqrt(variance + self.eps)
         if self.weight is None:
             return normalized
-        weight = self._along_features(self.weight, hidden.dim())
+        weight = self._along_features(self.weight, stacked.dim())
         if self.bias is None:
             return normalized * weight
         return torch.addcmul(
-            self._along_features(self.bias, hidden.dim()), normalized, weight
+            self._along_features(self.bias, stacked.dim()), normalized, weight
         )
 
     def extra_repr(self) -> str:
@@ -84,9 +92,6 @@ class _RunningNorm(VectorizedLayer):
     running_var: Tensor | None
     num_batches_tracked: Tensor | None
 
-    _n_spatial: tuple[int, ...]
-    _function: ClassVar[Callable]
-
     def __init__(self, layers: Sequence[nn.Module]):
         super().__init__(layers)
         first = layers[0]
@@ -94,12 +99,13 @@ class _RunningNorm(VectorizedLayer):
         self.eps = float(first.eps)  # type: ignore[arg-type]
         # Instance normalization takes None for 0.
         self.momentum = float(first.momentum or 0.0)  # type: ignore[arg-type]
+        self._n_spatial = _N_SPATIAL[type(first)]
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
 
-    def _normalize(self, images: Tensor) -> Tensor:
-        return type(self)._function(
+    def _normalize(self, function: Callable, images: Tensor) -> Tensor:
+        return function(
             images,
             _view_flat(self.running_mean),
             _view_flat(self.running_var),
@@ -110,51 +116,24 @@ class _RunningNorm(VectorizedLayer):
             self.eps,
         )
 
-    def _check(self, hidden: Tensor) -> None:
-        right = hidden.dim() - 3 in self._n_spatial
-        if not right or hidden.size(1) != self.num_features:
+    def _check(self, stacked: Tensor) -> None:
+        right = stacked.dim() - 3 in self._n_spatial
+        if not right or stacked.size(1) != self.num_features:
             shapes = [
                 f"(M, {self.num_features}, {'*, ' * n}B)" for n in self._n_spatial
             ]
             raise ValueError(
                 f"{type(self).__name__} expects {' or '.join(shapes)}. "
-                f"Got {tuple(hidden.shape)} instead."
+                f"Got {tuple(stacked.shape)} instead."
             )
 
 
-class _BatchNorm(_RunningNorm):
-    """Batch normalization in the memory that the hidden tensor has."""
-
-    _function = staticmethod(F.batch_norm)
-
-    def __init__(self, layers: Sequence[nn.Module]):
-        if layers[0].momentum is None:
-            raise CannotVectorize(f"{type(layers[0]).__name__} with momentum=None")
-        super().__init__(layers)
-
-    def mixes_rows(self, training: bool) -> bool:
-        """Where no running statistics are used, a row is normalized with the others."""
-        return training or self.running_mean is None
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Normalize each channel of each member over the batch."""
-        self._check(hidden)
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        if hidden.dim() == 3 or is_batch_innermost(hidden):
-            # As (1, M * C, L * B): of one image with four axes, torch's gradient on a
-            # CPU is wrong where that of the result lies in another memory format.
-            flat = hidden.flatten(2).flatten(0, 1).unsqueeze(0)
-            return self._normalize(flat).reshape(hidden.shape)
-        return from_images(self._normalize(to_images(hidden)), hidden.size(0))
-
-
-class VectorizedBatchNorm1d(_BatchNorm):
+class VectorizedBatchNorm(_RunningNorm):
     """M batch normalizations, as one over M times as many channels.
 
     Parameters
     ----------
-    layers : sequence of torch.nn.BatchNorm1d
+    layers : sequence of torch.nn.BatchNorm1d, BatchNorm2d or BatchNorm3d
         M layers, copied. ``momentum=None`` is refused: its factor is read back from
         the device at every step.
 
@@ -167,150 +146,77 @@ class VectorizedBatchNorm1d(_BatchNorm):
 
     Shape
     -----
-    forward : (M, C, B) or (M, C, L, B) to the same
+    forward : (M, C, B) or (M, C, L1, ..., Ln, B) to the same
 
     Examples
     --------
     >>> import torch
-    >>> from sklearn_jointens.nn import VectorizedBatchNorm1d
-    >>> layer = VectorizedBatchNorm1d([torch.nn.BatchNorm1d(5) for _ in range(4)])
-    >>> layer(torch.zeros(4, 5, 7)).shape
-    torch.Size([4, 5, 7])
-    """
-
-    _n_spatial = (0, 1)
-
-
-class VectorizedBatchNorm2d(_BatchNorm):
-    """M batch normalizations of images, as one over M times as many channels.
-
-    Parameters
-    ----------
-    layers : sequence of torch.nn.BatchNorm2d
-        M layers, copied. ``momentum=None`` is refused.
-
-    Attributes
-    ----------
-    weight, bias, running_mean, running_var, num_batches_tracked, eps, momentum
-        As in :class:`VectorizedBatchNorm1d`.
-
-    Shape
-    -----
-    forward : (M, C, H, W, B) to the same
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sklearn_jointens.nn import VectorizedBatchNorm2d
-    >>> layer = VectorizedBatchNorm2d([torch.nn.BatchNorm2d(5) for _ in range(4)])
+    >>> from sklearn_jointens.nn import VectorizedBatchNorm
+    >>> layer = VectorizedBatchNorm([torch.nn.BatchNorm2d(5) for _ in range(4)])
     >>> layer(torch.zeros(4, 5, 8, 8, 7)).shape
     torch.Size([4, 5, 8, 8, 7])
     """
 
-    _n_spatial = (2,)
-
-
-class VectorizedBatchNorm3d(_BatchNorm):
-    """M batch normalizations of volumes, as one over M times as many channels.
-
-    Parameters
-    ----------
-    layers : sequence of torch.nn.BatchNorm3d
-        M layers, copied. ``momentum=None`` is refused.
-
-    Attributes
-    ----------
-    weight, bias, running_mean, running_var, num_batches_tracked, eps, momentum
-        As in :class:`VectorizedBatchNorm1d`.
-
-    Shape
-    -----
-    forward : (M, C, D, H, W, B) to the same
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sklearn_jointens.nn import VectorizedBatchNorm3d
-    >>> layer = VectorizedBatchNorm3d([torch.nn.BatchNorm3d(5) for _ in range(4)])
-    >>> layer(torch.zeros(4, 5, 2, 3, 3, 7)).shape
-    torch.Size([4, 5, 2, 3, 3, 7])
-    """
-
-    _n_spatial = (3,)
-
-
-class _InstanceNorm(_RunningNorm):
-    """Instance normalization, which treats all channels apart."""
-
-    _function = staticmethod(F.instance_norm)
+    def __init__(self, layers: Sequence[nn.Module]):
+        if layers[0].momentum is None:
+            raise CannotVectorize(f"{type(layers[0]).__name__} with momentum=None")
+        super().__init__(layers)
 
     def mixes_rows(self, training: bool) -> bool:
-        """Where running statistics are kept, the rows meet in them."""
-        return training and self.running_mean is not None
+        """Where no running statistics are used, a row is normalized with the others."""
+        return training or self.running_mean is None
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """Normalize each channel of each row over the axes after the channels."""
-        self._check(hidden)
-        return from_images(self._normalize(to_images(hidden)), hidden.size(0))
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Normalize each channel of each member over the batch."""
+        self._check(stacked)
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        if stacked.dim() == 3 or is_batch_innermost(stacked):
+            # As (1, M * C, L * B): of one image with four axes, torch's gradient on a
+            # CPU is wrong where that of the result lies in another memory format.
+            flat = stacked.flatten(2).flatten(0, 1).unsqueeze(0)
+            return self._normalize(F.batch_norm, flat).reshape(stacked.shape)
+        images = self._normalize(F.batch_norm, to_images(stacked))
+        return from_images(images, stacked.size(0))
 
 
-class VectorizedInstanceNorm1d(_InstanceNorm):
-    """M instance normalizations of series.
+class VectorizedInstanceNorm(_RunningNorm):
+    """M instance normalizations of series or images.
 
     Parameters
     ----------
-    layers : sequence of torch.nn.InstanceNorm1d
+    layers : sequence of torch.nn.InstanceNorm1d or InstanceNorm2d
         M layers, copied.
 
     Attributes
     ----------
     weight, bias : Parameter of shape (M, C) or None
     running_mean, running_var : Tensor of shape (M, C) or None
+    num_batches_tracked : Tensor of shape (M,) or None
     eps, momentum : float
 
     Shape
     -----
-    forward : (M, C, L, B) to the same
+    forward : (M, C, L1, ..., Ln, B) to the same
 
     Examples
     --------
     >>> import torch
-    >>> from sklearn_jointens.nn import VectorizedInstanceNorm1d
-    >>> layer = VectorizedInstanceNorm1d([torch.nn.InstanceNorm1d(5)] * 4)
+    >>> from sklearn_jointens.nn import VectorizedInstanceNorm
+    >>> layer = VectorizedInstanceNorm([torch.nn.InstanceNorm1d(5)] * 4)
     >>> layer(torch.zeros(4, 5, 8, 7)).shape
     torch.Size([4, 5, 8, 7])
     """
 
-    _n_spatial = (1,)
+    def mixes_rows(self, training: bool) -> bool:
+        """Where running statistics are kept, the rows meet in them."""
+        return training and self.running_mean is not None
 
-
-class VectorizedInstanceNorm2d(_InstanceNorm):
-    """M instance normalizations of images.
-
-    Parameters
-    ----------
-    layers : sequence of torch.nn.InstanceNorm2d
-        M layers, copied.
-
-    Attributes
-    ----------
-    weight, bias, running_mean, running_var, eps, momentum
-        As in :class:`VectorizedInstanceNorm1d`.
-
-    Shape
-    -----
-    forward : (M, C, H, W, B) to the same
-
-    Examples
-    --------
-    >>> import torch
-    >>> from sklearn_jointens.nn import VectorizedInstanceNorm2d
-    >>> layer = VectorizedInstanceNorm2d([torch.nn.InstanceNorm2d(5)] * 4)
-    >>> layer(torch.zeros(4, 5, 8, 8, 7)).shape
-    torch.Size([4, 5, 8, 8, 7])
-    """
-
-    _n_spatial = (2,)
+    def forward(self, stacked: Tensor) -> Tensor:
+        """Normalize each channel of each row over the axes after the channels."""
+        self._check(stacked)
+        images = self._normalize(F.instance_norm, to_images(stacked))
+        return from_images(images, stacked.size(0))
 
 
 class VectorizedGroupNorm(VectorizedLayer):
@@ -349,16 +255,16 @@ class VectorizedGroupNorm(VectorizedLayer):
         self.num_channels = layers[0].num_channels
         self.eps = layers[0].eps
 
-    def forward(self, hidden: Tensor) -> Tensor:
+    def forward(self, stacked: Tensor) -> Tensor:
         """Normalize each group of channels of each row."""
-        if hidden.dim() < 3 or hidden.size(1) != self.num_channels:
+        if stacked.dim() < 3 or stacked.size(1) != self.num_channels:
             raise ValueError(
                 f"VectorizedGroupNorm expects (M, {self.num_channels}, ..., B). "
-                f"Got {tuple(hidden.shape)} instead."
+                f"Got {tuple(stacked.shape)} instead."
             )
-        n_members = hidden.size(0)
+        n_members = stacked.size(0)
         images = F.group_norm(
-            to_images(hidden),
+            to_images(stacked),
             n_members * self.num_groups,
             _view_flat(self.weight),
             _view_flat(self.bias),

@@ -11,7 +11,7 @@ _N_BLOCKS = 3
 
 
 class DenseNetBC(nn.Module):
-    """Densely connected convolutional network that returns logits.
+    """Densely connected convolutional network.
 
     The network of [1]_ for images of 32 x 32, with bottleneck layers and compression:
     a convolution, three dense blocks with a transition that halves the image between
@@ -30,8 +30,8 @@ class DenseNetBC(nn.Module):
         Share of the channels that a transition keeps.
     in_channels : int
         Number of channels of an image.
-    n_classes : int
-        Number of logits.
+    n_outputs : int
+        Number of outputs, such as the logits of as many classes.
     dtype : torch.dtype, optional
         Of the weights; x must have it too. By default torch's default.
 
@@ -53,7 +53,7 @@ class DenseNetBC(nn.Module):
     --------
     >>> import torch
     >>> from sklearn_jointens.nn import DenseNetBC
-    >>> network = DenseNetBC(depth=100, growth_rate=12, in_channels=3, n_classes=10)
+    >>> network = DenseNetBC(depth=100, growth_rate=12, in_channels=3, n_outputs=10)
     >>> network(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 10])
     >>> sum(parameter.numel() for parameter in network.parameters())
@@ -67,7 +67,7 @@ class DenseNetBC(nn.Module):
         reduction: float = 0.5,
         *,
         in_channels: int,
-        n_classes: int,
+        n_outputs: int,
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
@@ -75,7 +75,7 @@ class DenseNetBC(nn.Module):
         for name, size in (
             ("growth_rate", growth_rate),
             ("in_channels", in_channels),
-            ("n_classes", n_classes),
+            ("n_outputs", n_outputs),
         ):
             check_size("DenseNetBC", name, size)
         if not is_number(reduction, Real) or not 0 < reduction <= 1:
@@ -97,10 +97,10 @@ class DenseNetBC(nn.Module):
             parts.append(nn.Sequential(*layers))
         parts += _normalized(channels, dtype)
         self.features = nn.Sequential(*parts)
-        self.output = nn.Linear(channels, n_classes, dtype=dtype)
+        self.output = nn.Linear(channels, n_outputs, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits.
+        """Outputs of rows.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class DenseNetBC(nn.Module):
 
         Returns
         -------
-        logits : Tensor of shape (B, n_classes)
+        outputs : Tensor of shape (B, n_outputs)
         """
         return self.output(self.features(x).mean((2, 3)))
 

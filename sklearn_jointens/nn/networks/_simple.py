@@ -19,7 +19,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class MLP(nn.Module):
-    """Multi-layer perceptron that returns logits.
+    """Multi-layer perceptron.
 
     With one hidden layer it is the member of the Fashion-MNIST experiments of [1]_.
     Weights and biases start as in every ``torch.nn.Linear``: uniform between plus and
@@ -29,8 +29,8 @@ class MLP(nn.Module):
     ----------
     n_features_in : int
         Number of input features, the product of all axes of x but the first.
-    n_classes : int
-        Number of logits.
+    n_outputs : int
+        Number of outputs, such as the logits of as many classes.
     hidden_layer_sizes : int or sequence of int, default=(64,)
         Number of units of each hidden layer; empty for a linear model.
     activation : str, default="relu"
@@ -65,7 +65,7 @@ class MLP(nn.Module):
     def __init__(
         self,
         n_features_in: int,
-        n_classes: int,
+        n_outputs: int,
         hidden_layer_sizes: int | Sequence[int] = (64,),
         activation: str = "relu",
         dropout: float = 0.0,
@@ -73,7 +73,7 @@ class MLP(nn.Module):
     ):
         super().__init__()
         check_size("MLP", "n_features_in", n_features_in)
-        check_size("MLP", "n_classes", n_classes)
+        check_size("MLP", "n_outputs", n_outputs)
         sizes = as_sizes("MLP", "hidden_layer_sizes", hidden_layer_sizes)
         if activation not in _ACTIVATIONS:
             raise ValueError(
@@ -96,10 +96,10 @@ class MLP(nn.Module):
                 layers.append(nn.Dropout(dropout))
             n_inputs = size
         self.hidden = nn.Sequential(*layers)
-        self.output = nn.Linear(n_inputs, n_classes, dtype=dtype)
+        self.output = nn.Linear(n_inputs, n_outputs, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits.
+        """Outputs of rows.
 
         Parameters
         ----------
@@ -108,13 +108,13 @@ class MLP(nn.Module):
 
         Returns
         -------
-        logits : Tensor of shape (B, n_classes)
+        outputs : Tensor of shape (B, n_outputs)
         """
         return self.output(self.hidden(x.flatten(1)))
 
 
 class ConvNet(nn.Module):
-    """Plain convolutional network that returns logits.
+    """Plain convolutional network.
 
     Convolutions of 3 x 3 without padding, a ReLU after each, then the average over
     each channel and a linear layer. With the default widths and strides it is the
@@ -125,8 +125,8 @@ class ConvNet(nn.Module):
     ----------
     in_channels : int
         Number of channels of an image.
-    n_classes : int
-        Number of logits.
+    n_outputs : int
+        Number of outputs, such as the logits of as many classes.
     widths : int or sequence of int, default=(32, 64, 64, 128, 128)
         Number of channels that each convolution returns.
     strides : int or sequence of int, default=(1, 2, 1, 2, 1)
@@ -153,7 +153,7 @@ class ConvNet(nn.Module):
     --------
     >>> import torch
     >>> from sklearn_jointens.nn import ConvNet
-    >>> network = ConvNet(in_channels=3, n_classes=10)
+    >>> network = ConvNet(in_channels=3, n_outputs=10)
     >>> network(torch.zeros(5, 3, 32, 32)).shape
     torch.Size([5, 10])
     >>> sum(parameter.numel() for parameter in network.parameters())
@@ -163,14 +163,14 @@ class ConvNet(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        n_classes: int,
+        n_outputs: int,
         widths: int | Sequence[int] = (32, 64, 64, 128, 128),
         strides: int | Sequence[int] = (1, 2, 1, 2, 1),
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
         check_size("ConvNet", "in_channels", in_channels)
-        check_size("ConvNet", "n_classes", n_classes)
+        check_size("ConvNet", "n_outputs", n_outputs)
         all_widths = as_sizes("ConvNet", "widths", widths)
         all_strides = as_sizes("ConvNet", "strides", strides)
         if len(all_strides) != len(all_widths):
@@ -184,10 +184,10 @@ class ConvNet(nn.Module):
             layers += [nn.Conv2d(channels, width, 3, stride, dtype=dtype), nn.ReLU()]
             channels = width
         self.features = nn.Sequential(*layers)
-        self.output = nn.Linear(channels, n_classes, dtype=dtype)
+        self.output = nn.Linear(channels, n_outputs, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits.
+        """Outputs of rows.
 
         Parameters
         ----------
@@ -195,6 +195,6 @@ class ConvNet(nn.Module):
 
         Returns
         -------
-        logits : Tensor of shape (B, n_classes)
+        outputs : Tensor of shape (B, n_outputs)
         """
         return self.output(self.features(x).mean((2, 3)))

@@ -12,7 +12,7 @@ from sklearn_jointens.nn.networks._simple import MLP
 class TabularMLP(nn.Module):
     """Multi-layer perceptron beside a linear model on the encoded rows of a table.
 
-    Both are given the features of the encoding; their sum is the logits, as in [1]_.
+    Both are given the features of the encoding; their sum is the output, as in [1]_.
     The linear model starts at zero. Small tables are often as good as linear, and it is
     there from the first step.
 
@@ -20,8 +20,8 @@ class TabularMLP(nn.Module):
     ----------
     encoding : TabularEncoding
         Makes features of rows. It has nothing to train, and members may share it.
-    n_classes : int
-        Number of logits.
+    n_outputs : int
+        Number of outputs, such as the logits of as many classes.
     hidden_layer_sizes : int or sequence of int, default=(256, 256)
         Number of units of each hidden layer.
     activation : str, default="relu"
@@ -46,7 +46,7 @@ class TabularMLP(nn.Module):
     >>> import numpy as np
     >>> from sklearn_jointens.nn import TabularMLP, tabular_encoding
     >>> X = np.array([[0.5, np.nan], [1e9, 2.0], [0.7, 3.0]])
-    >>> network = TabularMLP(tabular_encoding(X, n_bins=2), n_classes=3)
+    >>> network = TabularMLP(tabular_encoding(X, n_bins=2), n_outputs=3)
     >>> network(torch.from_numpy(X)).shape
     torch.Size([3, 3])
     """
@@ -54,7 +54,7 @@ class TabularMLP(nn.Module):
     def __init__(
         self,
         encoding: TabularEncoding,
-        n_classes: int,
+        n_outputs: int,
         hidden_layer_sizes: int | Sequence[int] = (256, 256),
         activation: str = "relu",
         dropout: float = 0.0,
@@ -69,19 +69,19 @@ class TabularMLP(nn.Module):
         self.encoding = encoding
         self.mlp = MLP(
             encoding.out_features,
-            n_classes,
+            n_outputs,
             hidden_layer_sizes,
             activation,
             dropout,
             dtype,
         )
         self.linear = nn.Linear(
-            encoding.out_features, n_classes, bias=False, dtype=dtype
+            encoding.out_features, n_outputs, bias=False, dtype=dtype
         )
         nn.init.zeros_(self.linear.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits.
+        """Outputs of rows.
 
         Parameters
         ----------
@@ -91,7 +91,7 @@ class TabularMLP(nn.Module):
 
         Returns
         -------
-        logits : Tensor of shape (B, n_classes)
+        outputs : Tensor of shape (B, n_outputs)
         """
         features = self.encoding(x.flatten(1))
         return self.mlp(features) + self.linear(features)

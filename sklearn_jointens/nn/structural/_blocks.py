@@ -1,19 +1,19 @@
 """Running a program where equally large blocks of members have an input each.
 
 A value that all members share is here one value for each block, and what is done to
-it is done to each by itself, so that it sees the rows of its block only. A hidden
+it is done to each by itself, so that it sees the rows of its block only. A stacked
 tensor holds the rows of the longest block for all members; a step that needs a shared
 value too is done block by block, on each block's own rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sklearn_jointens.nn._base import Replay
 from sklearn_jointens.nn.layers._layout import deliver, join_members, pad_rows
 from sklearn_jointens.nn.structural._program import (
     INPUT,
@@ -23,6 +23,9 @@ from sklearn_jointens.nn.structural._program import (
     fetch,
     references,
 )
+
+# Sets the random generators to where a group's stream stands, and keeps where it ends.
+Replay = Callable[[int], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class BlockRun:
     n_groups : int or None
         Number of groups for `replay`.
     replay : callable or None
-        See `VectorizedModule.forward_blocks`.
+        See `StructuralModule.forward_blocks`.
     """
 
     def __init__(
@@ -95,19 +98,19 @@ class BlockRun:
         if self._replay is not None and step.slot in program.random:
             return self._call_by_group(step, self._replay)
         for slot in step.uses:
-            if slot in program.hidden and isinstance(values[slot], PerBlock):
+            if slot in program.stacked and isinstance(values[slot], PerBlock):
                 values[slot] = join_members(values[slot].parts)
         shared = {
             slot: value
             for slot in step.uses
             if isinstance(value := values[slot], PerBlock)
         }
-        if step.slot not in program.hidden:
+        if step.slot not in program.stacked:
             if step.slot in program.each:
                 (blocks,) = shared.values()
                 return PerBlock(program.each[step.slot](blocks.parts))
-            # What is asked of a hidden tensor may be its number of rows.
-            asks = any(slot in program.hidden for slot in step.uses)
+            # What is asked of a stacked tensor may be its number of rows.
+            asks = any(slot in program.stacked for slot in step.uses)
             alone = bool(shared) or (asks and len(set(self._n_rows)) > 1)
             return self._call_by_block(step) if alone else step.call(values)
         if not shared:
@@ -152,19 +155,19 @@ class BlockRun:
                 value, start = value.parts[block], first - block * in_block
             if slot == N_MEMBERS.slot:
                 value = size
-            elif slot in self._program.hidden:
+            elif slot in self._program.stacked:
                 value = _cut(value, start, size, self._n_rows[block])
             values[slot] = value
         return values
 
 
-def _cut(hidden: Any, first: int, size: int, n_rows: int) -> Any:
-    """Some members' first rows of a hidden tensor, or of each of several."""
-    if isinstance(hidden, (tuple, list)):
-        return tuple(_cut(part, first, size, n_rows) for part in hidden)
-    if not isinstance(hidden, Tensor) or hidden.dim() == 0:
-        return hidden
-    return hidden[first : first + size, ..., :n_rows]
+def _cut(stacked: Any, first: int, size: int, n_rows: int) -> Any:
+    """Some members' first rows of a stacked tensor, or of each of several."""
+    if isinstance(stacked, (tuple, list)):
+        return tuple(_cut(part, first, size, n_rows) for part in stacked)
+    if not isinstance(stacked, Tensor) or stacked.dim() == 0:
+        return stacked
+    return stacked[first : first + size, ..., :n_rows]
 
 
 def _without_gaps(value: Any) -> Any:

@@ -1,26 +1,25 @@
 """Vectorization by structure: each layer of the member becomes a vectorized layer.
 
-The member's forward is traced with torch.fx and rewritten, step by step, for hidden
+The member's forward is traced with torch.fx and rewritten, step by step, for stacked
 tensors (M, f1, ..., fk, B) of all members (see ``_rewrite.py``).
 """
 
 import copy
-import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-from sklearn_jointens.nn._base import CannotVectorize, Replay, VectorizedModule
-from sklearn_jointens.nn._copying import copy_module, like, named_tensors, stack
-from sklearn_jointens.nn._members import plain_settings
-from sklearn_jointens.nn._random_state import draws_on_host
+from sklearn_jointens.nn._copying import named_tensors, stack, without_numbers
+from sklearn_jointens.nn._module import VectorizedModule
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers._basic import VectorizedLayer
-from sklearn_jointens.nn.structural._blocks import BlockRun
+from sklearn_jointens.nn.structural._blocks import BlockRun, Replay
 from sklearn_jointens.nn.structural._program import Program
 from sklearn_jointens.nn.structural._rewrite import rewrite
 from sklearn_jointens.nn.structural._tables import VECTORIZED_LAYERS, is_layer
+from sklearn_jointens.nn.structural._trace import trace
 
 
 class StructuralModule(VectorizedModule):
@@ -39,6 +38,7 @@ class StructuralModule(VectorizedModule):
     """
 
     method = "structural"
+    takes_blocks = True
 
     def __init__(
         self,
@@ -50,7 +50,12 @@ class StructuralModule(VectorizedModule):
         super().__init__(members, n_members)
         self._programs = programs
         self._template = _Template(template)
-        self.training = members.training
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module]) -> "StructuralModule":
+        members = _vectorize_tree(modules, path="")
+        programs = _programs_of(modules[0], members)
+        return cls(members, len(modules), programs, modules[0])
 
     def forward(self, x: Tensor) -> Any:
         return self._programs[self.training].run(x, self.n_members)
@@ -82,6 +87,35 @@ class StructuralModule(VectorizedModule):
         n_groups: int | None = None,
         replay: Replay | None = None,
     ) -> Any:
+        """Outputs of all members, of which equally large blocks have an input each.
+
+        Parameters
+        ----------
+        inputs : Tensor of shape (n_blocks, B, ...) or sequence of n_blocks Tensors
+            What each block of M / n_blocks members takes, the first members first.
+            Tensors of a sequence may differ in their number of rows, unless members
+            normalize over the batch.
+        n_groups : int or None, default=None
+            Into how many equal groups of members next to each other `replay` divides
+            them. A multiple of n_blocks.
+        replay : callable or None, default=None
+            Makes a context manager of the number of a group. In training mode each
+            layer that draws random numbers is applied to one group after the other,
+            within its context, as if that group ran alone. ``None`` draws for all
+            members at once.
+
+        Returns
+        -------
+        outputs : Tensor of shape (M, B, ...)
+            As from `forward`, with B the largest number of rows. A block's rows
+            beyond its own are copies without a meaning.
+
+        Raises
+        ------
+        ValueError
+            If the blocks or groups do not divide the members, or the rows differ in
+            number where they must not.
+        """
         self._check_blocks(inputs, n_groups, replay)
         program = self._programs[self.training]
         replay = replay if self.training else None
@@ -89,7 +123,6 @@ class StructuralModule(VectorizedModule):
 
     @property
     def mixes_rows(self) -> bool:
-        """Whether in training a row of a batch has a part in what becomes of others."""
         return self._mixes_rows(training=True)
 
     @property
@@ -131,50 +164,15 @@ class StructuralModule(VectorizedModule):
                 f"{n_rows} rows instead."
             )
 
-    def member(self, index: int) -> nn.Module:
-        stacked = named_tensors(self.members)
-        member = copy_module(
-            self._template.module,
-            {
-                name: like(tensor, tensor.detach()[index].clone())
-                for name, tensor in stacked.items()
-            },
-        )
-        vectorized = dict(self.members.named_modules())
-        for path, module in member.named_modules():
-            module.training = vectorized[path].training
-        return member
-
-
-def vectorize_structurally(modules: Sequence[nn.Module]) -> StructuralModule:
-    """Convert M modules of one architecture layer by layer.
-
-    Parameters
-    ----------
-    modules : sequence of Module
-        The members, known to be alike; copied.
-
-    Returns
-    -------
-    vectorized : StructuralModule
-
-    Raises
-    ------
-    CannotVectorize
-        If a layer or an operation has no vectorized form, with its name.
-    """
-    members = _vectorize_tree(modules, path="")
-    programs = _programs_of(modules[0], members)
-    return StructuralModule(members, len(modules), programs, modules[0])
-
 
 def _programs_of(member: nn.Module, members: nn.Module) -> dict[bool, Program]:
     """What to run in training mode and in evaluation mode."""
     # A trace keeps the branches that `self.training` took: one trace for each mode.
     # One of them under autocast: a block that switches it off differs only there.
-    with torch.autocast(_device_type(members), torch.bfloat16):
-        training = _trace(copy.deepcopy(member).train())
-    evaluation = _trace(copy.deepcopy(member).eval())
+    device = next((t.device.type for t in named_tensors(members).values()), "cpu")
+    with torch.autocast(device, torch.bfloat16):
+        training = trace(copy.deepcopy(member).train())
+    evaluation = trace(copy.deepcopy(member).eval())
     programs = dict.fromkeys((True, False), rewrite(training, member, members))
     if training.python_code("self").src != evaluation.python_code("self").src:
         programs[False] = rewrite(evaluation, member, members)
@@ -189,101 +187,10 @@ class _Template:
     """
 
     def __init__(self, member: nn.Module):
-        tensors = {
-            name: like(tensor, torch.empty_like(tensor, device="meta"))
-            for name, tensor in named_tensors(member).items()
-        }
-        self.module = copy_module(member, tensors)
+        self.module = without_numbers(member)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "_Template":
         return self
-
-
-class _Tracer(fx.Tracer):
-    """Traces one module, and is seen by that module alone.
-
-    torch's own `trace` exchanges `nn.Module.__call__` for the whole process while it
-    runs, so that modules in other threads fail. Here each layer of the module has its
-    own `forward` exchanged, in the module that is given, which is a copy.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._modes = _modes()
-
-    def trace(self, root: Any, concrete_args: Any = None) -> fx.Graph:
-        # As a child, a member that is itself a torch layer stays whole.
-        self.root = nn.ModuleDict({"member": root})
-        self.tensor_attrs = {}
-        self.graph = fx.Graph(tracer_cls=type(self))
-        parts = dict(self.root.named_modules())
-        layers = {path: part for path, part in parts.items() if is_layer(part)}
-        for path, part in parts.items():
-            for kind in ("_parameters", "_buffers"):
-                setattr(part, kind, _Tensors(getattr(part, kind), self, path))
-        for path, layer in layers.items():
-            vars(layer)["forward"] = functools.partial(self._call_layer, path)
-        output = root(self.create_proxy("placeholder", "x", (), {}))
-        for layer in layers.values():
-            del vars(layer)["forward"]
-        self.create_node("output", "output", (self.create_arg(output),), {})
-        return self.graph
-
-    def _call_layer(self, path: str, *args: Any, **kwargs: Any) -> fx.Proxy:
-        return self.create_proxy("call_module", path, args, kwargs)
-
-    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
-        if _modes() != self._modes:
-            # A trace forgets the block that a call was made in.
-            raise CannotVectorize("its forward switches gradients or autocast")
-        return super().create_node(*args, **kwargs)
-
-
-class _Tensors(dict):
-    """A module's parameters or buffers, which a forward gets to see as proxies only."""
-
-    def __init__(self, tensors: dict[str, Tensor], tracer: _Tracer, path: str):
-        super().__init__(tensors)
-        self._tracer, self._path = tracer, path
-
-    def __getitem__(self, name: str) -> Any:
-        if super().__getitem__(name) is None:
-            return None
-        return self._tracer.create_proxy("get_attr", f"{self._path}.{name}", (), {})
-
-
-def _modes() -> tuple[Any, ...]:
-    of_autocast = [
-        (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
-        for device in ("cpu", "cuda")
-    ]
-    return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), *of_autocast
-
-
-def _device_type(member: nn.Module) -> str:
-    tensors = named_tensors(member).values()
-    return next((tensor.device.type for tensor in tensors), "cpu")
-
-
-def _trace(member: nn.Module) -> fx.Graph:
-    settings = plain_settings(member)
-    try:
-        draws, graph = draws_on_host(lambda: _Tracer().trace(member))
-    except CannotVectorize:
-        raise
-    except Exception as error:
-        # A forward may do anything with a traced value, so anything may be raised.
-        message = str(error).strip().split("\n")[0]
-        raise CannotVectorize(
-            f"its forward cannot be traced ({type(error).__name__}: {message})"
-        ) from error
-    if draws or plain_settings(member) != settings:
-        # What a forward pass draws or counts in Python, a trace keeps as a constant.
-        raise CannotVectorize(
-            "its forward draws random numbers on the host, or changes the module "
-            "otherwise than in its tensors"
-        )
-    return graph
 
 
 def _vectorize_tree(modules: Sequence[nn.Module], path: str) -> nn.Module:

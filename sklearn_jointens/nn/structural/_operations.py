@@ -1,7 +1,7 @@
-"""Functions on hidden tensors of all members.
+"""Functions on stacked tensors of all members.
 
 Each function takes what the torch function of the same name takes in a member, with
-the axes as the member numbers them, and hidden tensors of shape (M, f1, ..., fk, B)
+the axes as the member numbers them, and stacked tensors of shape (M, f1, ..., fk, B)
 where the member has (B, f1, ..., fk).
 """
 
@@ -44,7 +44,7 @@ def broadcast(
     function : callable
         Takes the operands.
     members : sequence of bool
-        Which operands are hidden tensors (M, ..., B); the others are shared tensors
+        Which operands are stacked tensors (M, ..., B); the others are shared tensors
         or numbers.
     *operands : Tensor or number
     **kwargs : object
@@ -88,22 +88,22 @@ def _align(operand: Any, rank: int, batch_innermost: bool) -> Any:
 
 
 def softmax(
-    hidden: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+    stacked: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Softmax over a feature axis."""
-    return torch.softmax(hidden, feature_axis(dim, hidden.dim() - 1), dtype)
+    return torch.softmax(stacked, feature_axis(dim, stacked.dim() - 1), dtype)
 
 
 def log_softmax(
-    hidden: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
+    stacked: Tensor, dim: int, _stacklevel: int = 3, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Logarithm of the softmax over a feature axis."""
-    return torch.log_softmax(hidden, feature_axis(dim, hidden.dim() - 1), dtype)
+    return torch.log_softmax(stacked, feature_axis(dim, stacked.dim() - 1), dtype)
 
 
-def glu(hidden: Tensor, dim: int = -1) -> Tensor:
+def glu(stacked: Tensor, dim: int = -1) -> Tensor:
     """Gated linear unit: half of a feature axis gates the other half."""
-    return F.glu(hidden, feature_axis(dim, hidden.dim() - 1))
+    return F.glu(stacked, feature_axis(dim, stacked.dim() - 1))
 
 
 def cat(tensors: Sequence[Tensor], dim: int) -> Tensor:
@@ -125,7 +125,7 @@ def _join(function: Callable, tensors: Sequence[Tensor], axis: int) -> Tensor:
 
 
 def pad(
-    hidden: Tensor,
+    stacked: Tensor,
     pad: Sequence[int],
     mode: str = "constant",
     value: float | None = None,
@@ -133,123 +133,123 @@ def pad(
     """Pad the last feature axes."""
     n_axes = len(pad) // 2
     if mode != "constant":
-        return channelwise(F.pad, n_axes, hidden, pad, mode)
-    if n_axes > hidden.dim() - 2:
-        raise ValueError(f"pads {n_axes} axes of {hidden.dim() - 2} features")
-    return F.pad(hidden.movedim(-1, 0), pad, mode, value).movedim(0, -1)
+        return channelwise(F.pad, n_axes, stacked, pad, mode)
+    if n_axes > stacked.dim() - 2:
+        raise ValueError(f"pads {n_axes} axes of {stacked.dim() - 2} features")
+    return F.pad(stacked.movedim(-1, 0), pad, mode, value).movedim(0, -1)
 
 
-def chunk(hidden: Tensor, chunks: int, dim: int) -> tuple[Tensor, ...]:
+def chunk(stacked: Tensor, chunks: int, dim: int) -> tuple[Tensor, ...]:
     """Cut a feature axis into parts."""
-    return hidden.chunk(chunks, feature_axis(dim, hidden.dim() - 1))
+    return stacked.chunk(chunks, feature_axis(dim, stacked.dim() - 1))
 
 
-def flatten(hidden: Tensor, start_dim: int, end_dim: int = -1) -> Tensor:
+def flatten(stacked: Tensor, start_dim: int, end_dim: int = -1) -> Tensor:
     """Join feature axes into one."""
-    rank = hidden.dim() - 1
+    rank = stacked.dim() - 1
     start, end = feature_axis(start_dim, rank), feature_axis(end_dim, rank)
-    return hidden.flatten(start, end)
+    return stacked.flatten(start, end)
 
 
-def unflatten(hidden: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+def unflatten(stacked: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Split a feature axis into several."""
-    return hidden.unflatten(feature_axis(dim, hidden.dim() - 1), tuple(sizes))
+    return stacked.unflatten(feature_axis(dim, stacked.dim() - 1), tuple(sizes))
 
 
-def reshape(hidden: Tensor, *shape: Any) -> Tensor:
+def reshape(stacked: Tensor, *shape: Any) -> Tensor:
     """Give the features of each row another shape; rows must stay rows."""
     sizes = list(shape[0]) if isinstance(shape[0], Sequence) else list(shape)
-    n_rows, features = hidden.size(-1), hidden.shape[1:-1]
+    n_rows, features = stacked.size(-1), stacked.shape[1:-1]
     keeps_rows = sizes[0] == n_rows or (
         sizes[0] == -1 and math.prod(sizes[1:]) == math.prod(features)
     )
     if not keeps_rows:
         raise ValueError(f"reshapes {(n_rows, *features)} to {tuple(sizes)}")
-    return hidden.reshape(hidden.size(0), *sizes[1:], n_rows)
+    return stacked.reshape(stacked.size(0), *sizes[1:], n_rows)
 
 
-def squeeze(hidden: Tensor, dim: int) -> Tensor:
+def squeeze(stacked: Tensor, dim: int) -> Tensor:
     """Drop a feature axis of length 1."""
-    return hidden.squeeze(feature_axis(dim, hidden.dim() - 1))
+    return stacked.squeeze(feature_axis(dim, stacked.dim() - 1))
 
 
-def unsqueeze(hidden: Tensor, dim: int) -> Tensor:
+def unsqueeze(stacked: Tensor, dim: int) -> Tensor:
     """Insert a feature axis of length 1."""
-    return hidden.unsqueeze(feature_axis(dim, hidden.dim()))
+    return stacked.unsqueeze(feature_axis(dim, stacked.dim()))
 
 
-def transpose(hidden: Tensor, dim0: int, dim1: int) -> Tensor:
+def transpose(stacked: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two feature axes."""
-    rank = hidden.dim() - 1
-    return hidden.transpose(feature_axis(dim0, rank), feature_axis(dim1, rank))
+    rank = stacked.dim() - 1
+    return stacked.transpose(feature_axis(dim0, rank), feature_axis(dim1, rank))
 
 
-def permute(hidden: Tensor, *dims: Any) -> Tensor:
+def permute(stacked: Tensor, *dims: Any) -> Tensor:
     """Reorder feature axes; rows must stay rows."""
     order = list(dims[0]) if isinstance(dims[0], Sequence) else list(dims)
-    rank = hidden.dim() - 1
+    rank = stacked.dim() - 1
     if order[0] % rank:
         raise ValueError("moves the batch")
     axes = [feature_axis(dim, rank) for dim in order[1:]]
-    return hidden.permute(0, *axes, -1)
+    return stacked.permute(0, *axes, -1)
 
 
-def expand_as(hidden: Tensor, other: Tensor) -> Tensor:
-    """Repeat axes of length 1 as in another hidden tensor."""
-    if hidden.dim() != other.dim():
-        raise ValueError(f"expands {hidden.dim() - 1} axes to {other.dim() - 1}")
-    return hidden.expand_as(other)
+def expand_as(stacked: Tensor, other: Tensor) -> Tensor:
+    """Repeat axes of length 1 as in another stacked tensor."""
+    if stacked.dim() != other.dim():
+        raise ValueError(f"expands {stacked.dim() - 1} axes to {other.dim() - 1}")
+    return stacked.expand_as(other)
 
 
-def getitem(hidden: Any, index: Any) -> Any:
+def getitem(stacked: Any, index: Any) -> Any:
     """Pick features; or one of several tensors."""
-    if isinstance(hidden, (tuple, list)):
-        return hidden[index]
+    if isinstance(stacked, (tuple, list)):
+        return stacked[index]
     rows, *features = index if isinstance(index, tuple) else (index,)
     if any(not isinstance(i, (int, slice, type(None))) for i in features):
         raise ValueError(f"picks elements with {index}")
     if rows is Ellipsis:
-        if sum(i is not None for i in features) >= hidden.dim() - 1:
+        if sum(i is not None for i in features) >= stacked.dim() - 1:
             raise ValueError("picks rows of the batch")
-        return hidden[(..., *features, slice(None))]
+        return stacked[(..., *features, slice(None))]
     if rows != slice(None):
         raise ValueError("picks rows of the batch")
-    return hidden[(rows, *features)]
+    return stacked[(rows, *features)]
 
 
-def size(hidden: Tensor, dim: int | None = None) -> Any:
-    """Size of a hidden tensor as its member sees it, (B, f1, ..., fk)."""
-    shape = torch.Size((hidden.size(-1), *hidden.shape[1:-1]))
+def size(stacked: Tensor, dim: int | None = None) -> Any:
+    """Size of a stacked tensor as its member sees it, (B, f1, ..., fk)."""
+    shape = torch.Size((stacked.size(-1), *stacked.shape[1:-1]))
     return shape if dim is None else shape[dim]
 
 
-def n_axes(hidden: Tensor) -> int:
-    """Number of axes of a hidden tensor as its member sees it."""
-    return hidden.dim() - 1
+def n_axes(stacked: Tensor) -> int:
+    """Number of axes of a stacked tensor as its member sees it."""
+    return stacked.dim() - 1
 
 
-def attribute(hidden: Tensor, name: str) -> Any:
-    """Attribute of a hidden tensor as its member sees it."""
+def attribute(stacked: Tensor, name: str) -> Any:
+    """Attribute of a stacked tensor as its member sees it."""
     if name == "shape":
-        return size(hidden)
-    return n_axes(hidden) if name == "ndim" else getattr(hidden, name)
+        return size(stacked)
+    return n_axes(stacked) if name == "ndim" else getattr(stacked, name)
 
 
-def mean(hidden: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+def mean(stacked: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """Mean over feature axes."""
-    return torch.mean(hidden, _feature_axes(dim, hidden), keepdim)
+    return torch.mean(stacked, _feature_axes(dim, stacked), keepdim)
 
 
-def sum_features(hidden: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+def sum_features(stacked: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """Sum over feature axes."""
-    return torch.sum(hidden, _feature_axes(dim, hidden), keepdim)
+    return torch.sum(stacked, _feature_axes(dim, stacked), keepdim)
 
 
-def amax(hidden: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+def amax(stacked: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """Maximum over feature axes."""
-    return torch.amax(hidden, _feature_axes(dim, hidden), keepdim)
+    return torch.amax(stacked, _feature_axes(dim, stacked), keepdim)
 
 
-def _feature_axes(dim: Any, hidden: Tensor) -> tuple[int, ...]:
+def _feature_axes(dim: Any, stacked: Tensor) -> tuple[int, ...]:
     dims = dim if isinstance(dim, (tuple, list)) else (dim,)
-    return tuple(feature_axis(d, hidden.dim() - 1) for d in dims)
+    return tuple(feature_axis(d, stacked.dim() - 1) for d in dims)

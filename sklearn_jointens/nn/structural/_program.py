@@ -51,19 +51,19 @@ class Program:
     steps : tuple of Step
     output : object
         What to return, with references in it.
-    hidden : frozenset of int
+    stacked : frozenset of int
         Slots whose values have an axis of members.
     random : frozenset of int
-        Slots of hidden tensors that random numbers were drawn for.
+        Slots of stacked tensors that random numbers were drawn for.
     each : dict of int to callable
         For the slots of layers that are given a shared value and have weights or
         buffers: the layer's function for one value for each block of members, see
-        ``_blocks.py``. It takes one tensor where the slot is hidden, else a sequence.
+        ``_blocks.py``. It takes one tensor where the slot is stacked, else a sequence.
     """
 
     steps: tuple[Step, ...]
     output: Any
-    hidden: frozenset[int]
+    stacked: frozenset[int]
     random: frozenset[int]
     each: dict[int, Callable]
 
@@ -81,7 +81,7 @@ class Program:
 class ProgramBuilder:
     """Collects steps, and what a `Program` says of them; ``finish`` makes it."""
 
-    hidden: set[Ref] = field(default_factory=set)
+    stacked: set[Ref] = field(default_factory=set)
     random: set[Ref] = field(default_factory=set)
     each: dict[Ref, Callable] = field(default_factory=dict)
     _calls: list[tuple[Callable, tuple, dict[str, Any], Ref]] = field(
@@ -108,7 +108,7 @@ class ProgramBuilder:
         return Program(
             tuple(reversed(steps)),
             output,
-            frozenset(ref.slot for ref in self.hidden),
+            frozenset(ref.slot for ref in self.stacked),
             frozenset(ref.slot for ref in self.random),
             {ref.slot: function for ref, function in self.each.items()},
         )

@@ -1,8 +1,8 @@
-"""Rewriting a traced member's forward for the hidden tensors of all members.
+"""Rewriting a traced member's forward for the stacked tensors of all members.
 
 A value that depends on no weight and on no random number is the same for all members:
 it stays shared, (B, ...), and what is done to it is done once and as the member does
-it. Any other value is a hidden tensor (M, f1, ..., fk, B). What the tables do not know
+it. Any other value is a stacked tensor (M, f1, ..., fk, B). What the tables do not know
 is refused, with its name, rather than guessed.
 """
 
@@ -14,14 +14,14 @@ from typing import Any, cast
 
 from torch import fx, nn
 
-from sklearn_jointens.nn._base import CannotVectorize
+from sklearn_jointens.nn._way import CannotVectorize
 from sklearn_jointens.nn.layers import _layout
 from sklearn_jointens.nn.layers._basic import (
     SharedInputLayer,
     VectorizedEmbedding,
     VectorizedLayer,
 )
-from sklearn_jointens.nn.layers._encoding import SharedLayer
+from sklearn_jointens.nn.layers._encoding import VectorizedTabularEncoding
 from sklearn_jointens.nn.structural import _operations, _tables
 from sklearn_jointens.nn.structural._program import (
     INPUT,
@@ -52,7 +52,7 @@ def rewrite(graph: fx.Graph, source: nn.Module, members: nn.Module) -> Program:
     Raises
     ------
     CannotVectorize
-        If an operation has no form for hidden tensors.
+        If an operation has no form for stacked tensors.
     """
     rewriter = _Rewriter(source, members)
     for node in graph.nodes:
@@ -68,7 +68,7 @@ class _Rewriter:
         self._members = members
         self._builder = ProgramBuilder()
         self._refs: dict[fx.Node, Ref] = {}
-        self._hidden = self._builder.hidden
+        self._stacked = self._builder.stacked
         self._tuples: set[Ref] = set()
         self._lifted: dict[Ref, Ref] = {}
         self._aliases: set[Ref] = set()
@@ -105,8 +105,8 @@ class _Rewriter:
 
     def _deliver(self, output: Any) -> Any:
         if isinstance(output, Ref):
-            if output in self._hidden:
-                return self._call_hidden(_layout.deliver, output)
+            if output in self._stacked:
+                return self._call_stacked(_layout.deliver, output)
             return self._builder.call(_layout.deliver_shared, output, N_MEMBERS)
         if isinstance(output, (tuple, list)):
             return tuple(self._deliver(item) for item in output)
@@ -114,30 +114,30 @@ class _Rewriter:
             return {key: self._deliver(item) for key, item in output.items()}
         raise CannotVectorize(f"its forward returns {output!r}")
 
-    def _call_hidden(self, function: Callable, *args: Any, **kwargs: Any) -> Ref:
+    def _call_stacked(self, function: Callable, *args: Any, **kwargs: Any) -> Ref:
         ref = self._builder.call(function, *args, **kwargs)
-        self._hidden.add(ref)
+        self._stacked.add(ref)
         return ref
 
     def _call_random(self, function: Callable, *args: Any, **kwargs: Any) -> Ref:
-        ref = self._call_hidden(function, *args, **kwargs)
+        ref = self._call_stacked(function, *args, **kwargs)
         self._builder.random.add(ref)
         return ref
 
     def _lift(self, argument: Any) -> Any:
-        """Make shared tensors within an argument hidden ones, each only once."""
+        """Make shared tensors within an argument stacked ones, each only once."""
         if isinstance(argument, tuple):
             return tuple(self._lift(item) for item in argument)
-        if not isinstance(argument, Ref) or argument in self._hidden:
+        if not isinstance(argument, Ref) or argument in self._stacked:
             return argument
         if argument not in self._lifted:
-            self._lifted[argument] = self._call_hidden(
+            self._lifted[argument] = self._call_stacked(
                 _layout.lift, argument, N_MEMBERS
             )
         return self._lifted[argument]
 
-    def _is_hidden(self, *arguments: Any) -> bool:
-        return any(ref in self._hidden for ref in references(arguments))
+    def _is_stacked(self, *arguments: Any) -> bool:
+        return any(ref in self._stacked for ref in references(arguments))
 
     def _add_layer(self, path: str, args: tuple, kwargs: dict[str, Any]) -> Ref:
         original = self._source.get_submodule(path)
@@ -150,12 +150,12 @@ class _Rewriter:
             return self._add_vectorized(layer, value, what)
         if getattr(original, "return_indices", False):
             raise CannotVectorize(f"no vectorized form of {what} with return_indices")
-        if getattr(original, "inplace", False) and not self._is_hidden(value):
+        if getattr(original, "inplace", False) and not self._is_stacked(value):
             raise CannotVectorize(f"{what} acts on the shared input")
-        call = self._call_hidden
+        call = self._call_stacked
         if type(original) in _tables.RANDOM_LAYERS:
             value, call = self._lift(value), self._call_random
-        if not self._is_hidden(value):
+        if not self._is_stacked(value):
             kind = type(original).__name__
             if "Dropout" in kind or "Fractional" in kind:
                 raise CannotVectorize(f"{what} acts on the shared input")
@@ -178,50 +178,50 @@ class _Rewriter:
         raise CannotVectorize(f"no vectorized form of {what}")
 
     def _add_vectorized(self, layer: VectorizedLayer, value: Ref, what: str) -> Ref:
-        if isinstance(layer, SharedLayer):
-            if self._is_hidden(value):
+        if isinstance(layer, VectorizedTabularEncoding):
+            if self._is_stacked(value):
                 raise CannotVectorize(f"{what} is given what the members compute")
             ref = self._builder.call(layer, value)
             self._builder.each[ref] = layer.forward_each
             return ref
-        if not self._is_hidden(value):
+        if not self._is_stacked(value):
             if isinstance(layer, SharedInputLayer):
-                ref = self._call_hidden(layer.forward_shared, value)
+                ref = self._call_stacked(layer.forward_shared, value)
                 self._builder.each[ref] = layer.forward_each
                 return ref
         elif isinstance(layer, VectorizedEmbedding):
             raise CannotVectorize(f"{what} is given indices that the members compute")
-        return self._call_hidden(layer, self._lift(value))
+        return self._call_stacked(layer, self._lift(value))
 
     def _add_function(self, node: fx.Node, args: tuple, kwargs: dict[str, Any]) -> Ref:
         function, name = _function_and_name(node)
         what = f"{name or node.name} ('{node.name}')"
-        hidden = self._is_hidden(args, kwargs)
+        stacked = self._is_stacked(args, kwargs)
         writes = _writes(node, args, kwargs)
         off = kwargs.get("training") is False
-        if name in _tables.RANDOM_UNLESS_OFF and (hidden or not off):
+        if name in _tables.RANDOM_UNLESS_OFF and (stacked or not off):
             if not writes and len(references((args, kwargs))) == 1:
                 args = (self._lift(args[0]), *args[1:])
-                call = self._call_hidden if off else self._call_random
+                call = self._call_stacked if off else self._call_random
                 return call(*_by_channel_or_number(function, name, args), **kwargs)
-        elif not hidden:
+        elif not stacked:
             if not writes and name not in _tables.RANDOM:
                 return self._builder.call(function, *args, **kwargs)
         elif name in _tables.QUESTIONS:
             if name != "getattr" or args[1] in _tables.ATTRIBUTES:
                 return self._builder.call(_tables.QUESTIONS[name], *args, **kwargs)
         elif name in _tables.CASTS:
-            if self._is_hidden(args[0]):
-                return self._alias(args, self._call_hidden(function, *args, **kwargs))
+            if self._is_stacked(args[0]):
+                return self._alias(args, self._call_stacked(function, *args, **kwargs))
         elif name in _tables.ELEMENTWISE:
             if writes:
                 self._refuse_alias(args[0], what)
-            if not writes or self._is_hidden(args[0]):
+            if not writes or self._is_stacked(args[0]):
                 return self._add_elementwise(function, args, kwargs, what)
         elif name in _tables.CHANNELWISE:
-            if args and not self._is_hidden(args[1:], kwargs):
+            if args and not self._is_stacked(args[1:], kwargs):
                 called = _by_channel_or_number(function, name, args)
-                return self._call_hidden(*called, **kwargs)
+                return self._call_stacked(*called, **kwargs)
         elif name in _tables.FEATUREWISE:
             if name in _tables.JOINS:
                 args = self._lift(args)
@@ -253,10 +253,10 @@ class _Rewriter:
         if references(kwargs):
             raise CannotVectorize(f"no vectorized form of this call of {what}")
         if len(references(args)) == 1:
-            return self._call_hidden(function, *args, **kwargs)
-        hidden = tuple(self._is_hidden(argument) for argument in args)
-        return self._call_hidden(
-            _operations.broadcast, function, hidden, *args, **kwargs
+            return self._call_stacked(function, *args, **kwargs)
+        stacked = tuple(self._is_stacked(argument) for argument in args)
+        return self._call_stacked(
+            _operations.broadcast, function, stacked, *args, **kwargs
         )
 
     def _call_featurewise(
@@ -275,7 +275,7 @@ class _Rewriter:
                 raise CannotVectorize(f"{what} acts along the batch")
             if name in given and dims is None:
                 raise CannotVectorize(f"{what} names no axis")
-        return self._call_hidden(function, *args, **kwargs)
+        return self._call_stacked(function, *args, **kwargs)
 
 
 def _member_path(node: fx.Node) -> str:

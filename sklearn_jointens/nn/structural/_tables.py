@@ -7,23 +7,39 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens.nn.layers import (
-    _basic,
-    _convolution,
-    _encoding,
-    _normalization,
+from sklearn_jointens.nn.layers._basic import (
+    VectorizedEmbedding,
+    VectorizedLayer,
+    VectorizedLinear,
+    VectorizedPReLU,
+)
+from sklearn_jointens.nn.layers._convolution import VectorizedConv
+from sklearn_jointens.nn.layers._encoding import (
+    TabularEncoding,
+    VectorizedTabularEncoding,
+)
+from sklearn_jointens.nn.layers._normalization import (
+    VectorizedBatchNorm,
+    VectorizedGroupNorm,
+    VectorizedInstanceNorm,
+    VectorizedLayerNorm,
 )
 from sklearn_jointens.nn.structural import _operations
 
-# A vectorized layer is named after the layer of torch that it stands for.
-VECTORIZED_LAYERS: Mapping[type[nn.Module], type[_basic.VectorizedLayer]] = {
-    _encoding.TabularEncoding: _encoding.VectorizedTabularEncoding,
+VECTORIZED_LAYERS: Mapping[type[nn.Module], type[VectorizedLayer]] = {
+    nn.Embedding: VectorizedEmbedding,
+    nn.GroupNorm: VectorizedGroupNorm,
+    nn.LayerNorm: VectorizedLayerNorm,
+    nn.Linear: VectorizedLinear,
+    nn.PReLU: VectorizedPReLU,
+    TabularEncoding: VectorizedTabularEncoding,
     **{
-        getattr(nn, name.removeprefix("Vectorized")): layer
-        for module in (_basic, _convolution, _normalization)
-        for name, layer in vars(module).items()
-        if name.startswith("Vectorized") and name != "VectorizedLayer"
+        getattr(nn, f"{kind}{n}d"): VectorizedConv
+        for kind in ("Conv", "ConvTranspose")
+        for n in (1, 2, 3)
     },
+    **{getattr(nn, f"BatchNorm{n}d"): VectorizedBatchNorm for n in (1, 2, 3)},
+    **{getattr(nn, f"InstanceNorm{n}d"): VectorizedInstanceNorm for n in (1, 2)},
 }
 
 # Layers without weights that do to each number what they do in a member.
@@ -128,10 +144,10 @@ FEATUREWISE: Mapping[str, Callable] = {
     "unsqueeze": _operations.unsqueeze,
     "view": _operations.reshape,
 }
-# Of several tensors, each of which must be a hidden one.
+# Of several tensors, each of which must be a stacked one.
 JOINS = frozenset(("cat", "concat", "expand_as", "stack"))
 
-# What a hidden tensor is asked for that is the same for all members.
+# What a stacked tensor is asked for that is the same for all members.
 QUESTIONS: Mapping[str, Callable] = {
     "dim": _operations.n_axes,
     "getattr": _operations.attribute,

@@ -72,7 +72,7 @@ def why_one_by_one(net: Any, data: Any) -> str | None:
     str or None
     """
     module, prototype_class = net.plain_module, type(net).prototype_class
-    if module.method != "structural":
+    if not module.takes_blocks:
         return f"members are run one by one or by vmap ({module.reason})"
     if not is_stock(prototype_class):
         return f"{prototype_class.__name__} may train in a way of its own"

@@ -26,7 +26,7 @@ class TabularNetClassifier(MemberNetClassifier):
     Parameters
     ----------
     module : torch module class, default=TabularMLP
-        Takes an `encoding` and `n_classes`.
+        Takes an `encoding` and `n_outputs`.
     *args : tuple
         As of skorch's ``NeuralNetClassifier``.
     n_bins : int or "auto", default="auto"

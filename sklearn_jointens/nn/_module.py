@@ -1,21 +1,24 @@
 """What every vectorized module has in common."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.nn._copying import copy_module, fill, like, named_tensors, stack
+from sklearn_jointens.nn._architecture import why_not_stackable
+from sklearn_jointens.nn._clipping import clip_stacked
+from sklearn_jointens.nn._copying import (
+    copy_modes,
+    copy_module,
+    fill,
+    like,
+    named_tensors,
+    stack_tensors,
+    without_numbers,
+)
 from sklearn_jointens.nn._parts import MemberPart
-
-# Sets the random generators to where a group's stream stands, and keeps where it ends.
-Replay = Callable[[int], AbstractContextManager[Any]]
-
-
-class CannotVectorize(ValueError):
-    """One way of vectorizing is refused; the message says why in a few words."""
+from sklearn_jointens.nn._way import Vectorization
 
 
 class VectorizedModule(nn.Module):
@@ -26,7 +29,8 @@ class VectorizedModule(nn.Module):
     Parameters
     ----------
     members : Module
-        Holds the parameters and buffers of all members.
+        Holds the parameters and buffers of all members; where they are stacked, under
+        the names that they have in one.
     n_members : int
         Number of members, M.
 
@@ -37,20 +41,22 @@ class VectorizedModule(nn.Module):
     reason : str
         One sentence: why in this way, and which others were refused.
     max_error : float or None
-        Largest deviation from the plain members that the check found, relative to
-        the size of what was compared; None if nothing was checked.
+        Largest deviation from the plain members that the check found, relative to the
+        size of what was compared; None if nothing was checked.
     options : dict of str to bool
-        What else says how the members are run; see `LoopModule`.
-    n_members : int
-        Number of members, M.
+        As in `Vectorization`.
+    is_stacked : bool
+        Whether each tensor holds those of all members, with a leading axis of length
+        M. Otherwise each member has its own, and some may get no gradient.
+    takes_blocks : bool
+        Whether it has `forward_blocks`, for blocks of members on inputs of their own.
     told : dict of (str, str) to object
         What a callback has set in all members, by submodule and name.
-    members : Module
-        Holds the tensors. Where they are stacked, a parameter is named as in one
-        member and has a leading axis of length M.
     """
 
     method: str
+    is_stacked: bool = True
+    takes_blocks: bool = False
     n_members: int = 0
     reason: str = ""
     max_error: float | None = None
@@ -63,11 +69,50 @@ class VectorizedModule(nn.Module):
         self.members = members
         self.n_members = n_members
         self.reason = self.method
+        self.training = members.training
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module]) -> "VectorizedModule":
+        """Run modules of one architecture in this way.
+
+        Parameters
+        ----------
+        modules : sequence of Module
+            The members, known to be alike; copied.
+
+        Returns
+        -------
+        vectorized : VectorizedModule
+
+        Raises
+        ------
+        CannotVectorize
+            If they cannot be run in this way.
+        """
+        raise NotImplementedError
+
+    @property
+    def vectorization(self) -> Vectorization:
+        """Which way this is, and why."""
+        return Vectorization(self.method, self.reason, self.max_error, self.options)
+
+    @property
+    def row_width(self) -> int:
+        """How many numbers the weights make of one position of a row."""
+        # A weight's outputs come first; behind the members where these are stacked.
+        axes = 2 if self.is_stacked else 1
+        weights = (p for p in self.parameters() if p.ndim > 1)
+        return sum(weight.shape[:axes].numel() for weight in weights)
+
+    @property
+    def mixes_rows(self) -> bool:
+        """Whether in training a row may have a part in what becomes of others."""
+        return True  # as far as is known
 
     @property
     def template(self) -> nn.Module:
         """A member as far as it is not tensors; its tensors have no meaning."""
-        raise NotImplementedError
+        return self._trees[0]
 
     @property
     def _trees(self) -> list[nn.Module]:
@@ -109,7 +154,8 @@ class VectorizedModule(nn.Module):
         self.n_told += 1
 
     def _tell(self, path: str, name: str, value: Any) -> None:
-        setattr(self.template.get_submodule(path), name, value)
+        for tree in self._trees:
+            setattr(tree.get_submodule(path), name, value)
 
     def forward(self, x: Tensor) -> Any:
         """Outputs of all members.
@@ -124,45 +170,6 @@ class VectorizedModule(nn.Module):
         outputs : Tensor of shape (M, B, ...)
             Possibly a transposed view of memory in which the batch is innermost.
             A tuple or dict of such tensors if a member returns one.
-        """
-        raise NotImplementedError
-
-    def forward_blocks(
-        self,
-        inputs: Tensor | Sequence[Tensor],
-        n_groups: int | None = None,
-        replay: Replay | None = None,
-    ) -> Any:
-        """Outputs of all members, of which equally large blocks have an input each.
-
-        Parameters
-        ----------
-        inputs : Tensor of shape (n_blocks, B, ...) or sequence of n_blocks Tensors
-            What each block of M / n_blocks members takes, the first members first.
-            Tensors of a sequence may differ in their number of rows, unless members
-            normalize over the batch.
-        n_groups : int or None, default=None
-            Into how many equal groups of members next to each other `replay` divides
-            them. A multiple of n_blocks.
-        replay : callable or None, default=None
-            Makes a context manager of the number of a group. In training mode each
-            layer that draws random numbers is applied to one group after the other,
-            within its context, as if that group ran alone. ``None`` draws for all
-            members at once.
-
-        Returns
-        -------
-        outputs : Tensor of shape (M, B, ...)
-            As from `forward`, with B the largest number of rows. A block's rows
-            beyond its own are copies without a meaning.
-
-        Raises
-        ------
-        NotImplementedError
-            Where `method` is not "structural".
-        ValueError
-            If the blocks or groups do not divide the members, or the rows differ in
-            number where they must not.
         """
         raise NotImplementedError
 
@@ -187,18 +194,14 @@ class VectorizedModule(nn.Module):
         return self
 
     def named_parameters(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+        self, *args: Any, **kwargs: Any
     ) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield each parameter with the name that it has within a member.
 
         Parameters
         ----------
-        prefix : str, default=""
-            Put before each name.
-        recurse : bool, default=True
-            Whether those of submodules are meant too.
-        remove_duplicate : bool, default=True
-            Whether one that has several names comes once.
+        *args, **kwargs : object
+            As of ``torch.nn.Module.named_parameters``.
 
         Yields
         ------
@@ -206,21 +209,15 @@ class VectorizedModule(nn.Module):
         parameter : Parameter
         """
         for tree in self._trees:
-            yield from tree.named_parameters(prefix, recurse, remove_duplicate)
+            yield from tree.named_parameters(*args, **kwargs)
 
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
-    ) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, *args: Any, **kwargs: Any) -> Iterator[tuple[str, Tensor]]:
         """Yield each buffer with the name that it has within a member.
 
         Parameters
         ----------
-        prefix : str, default=""
-            Put before each name.
-        recurse : bool, default=True
-            Whether those of submodules are meant too.
-        remove_duplicate : bool, default=True
-            Whether one that has several names comes once.
+        *args, **kwargs : object
+            As of ``torch.nn.Module.named_buffers``.
 
         Yields
         ------
@@ -228,7 +225,19 @@ class VectorizedModule(nn.Module):
         buffer : Tensor
         """
         for tree in self._trees:
-            yield from tree.named_buffers(prefix, recurse, remove_duplicate)
+            yield from tree.named_buffers(*args, **kwargs)
+
+    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> None:
+        """Clip the norm of each member's gradient, as torch's function of this name.
+
+        Parameters
+        ----------
+        max_norm : float
+        norm_type : float, default=2.0
+            Order of the norm; may be infinity.
+        """
+        gradients = [p.grad for p in self.parameters() if p.grad is not None]
+        clip_stacked(gradients, max_norm, float(norm_type))
 
     def select(self, indices: Sequence[int]) -> "VectorizedModule":
         """Only some of the members, as a new module with copied weights.
@@ -248,7 +257,14 @@ class VectorizedModule(nn.Module):
         ValueError
             If `indices` is empty or names a member that does not exist.
         """
-        return self._select(self._check_indices(indices))
+        chosen = [int(index) for index in indices]
+        n = self.n_members
+        if not chosen or not all(-n <= index < n for index in chosen):
+            raise ValueError(
+                "The 'indices' parameter of select must be at least one member "
+                f"index in the range [{-n}, {n}). Got {chosen} instead."
+            )
+        return self._select(chosen)
 
     def take_over(self, whole: "VectorizedModule", indices: Tensor) -> None:
         """Copy the weights that some members of another module have now.
@@ -276,6 +292,20 @@ class VectorizedModule(nn.Module):
                 self.tell(path, name, value)
             self.n_told = whole.n_told
 
+    def can_take(self, modules: Sequence[nn.Module]) -> bool:
+        """Whether `of_members` can run these modules, as far as they tell.
+
+        Parameters
+        ----------
+        modules : sequence of Module
+            Of the architecture of these members.
+
+        Returns
+        -------
+        bool
+        """
+        return why_not_stackable(modules) is None
+
     def of_members(self, modules: Sequence[nn.Module]) -> "VectorizedModule":
         """Other members, run in the same way; nothing is looked into anew.
 
@@ -288,17 +318,9 @@ class VectorizedModule(nn.Module):
         -------
         vectorized : VectorizedModule
         """
-        theirs = [named_tensors(module) for module in modules]
-        made = self._with_members(
-            {
-                name: stack([one[name] for one in theirs])
-                for name in named_tensors(self.members)
-            },
-            len(modules),
-        )
-        parts = dict(modules[0].named_modules())
-        for path, part in made.members.named_modules():
-            part.training = parts[path].training
+        made = copy_module(self, stack_tensors(modules))
+        made.n_members = len(modules)
+        copy_modes(modules[0], made.members)
         made.training = modules[0].training
         return made
 
@@ -310,11 +332,7 @@ class VectorizedModule(nn.Module):
         vectorized : VectorizedModule
             Its tensors are on the "meta" device and take no memory.
         """
-        tensors = {
-            name: like(tensor, torch.empty_like(tensor, device="meta"))
-            for name, tensor in named_tensors(self.members).items()
-        }
-        return self._with_members(tensors, self.n_members)
+        return without_numbers(self)
 
     def hand_back(self, index: int, module: nn.Module) -> nn.Module:
         """One member as a plain module, `module` if it can be.
@@ -322,7 +340,6 @@ class VectorizedModule(nn.Module):
         Parameters
         ----------
         index : int
-            Which member.
         module : Module
             What this member was made of; it is given its tensors and attributes.
 
@@ -341,13 +358,18 @@ class VectorizedModule(nn.Module):
         Parameters
         ----------
         index : int
-            Which member.
 
         Returns
         -------
         module : Module
         """
-        raise NotImplementedError
+        tensors = {
+            name: like(tensor, tensor.detach()[index].clone())
+            for name, tensor in named_tensors(self.members).items()
+        }
+        member = copy_module(self.template, tensors)
+        copy_modes(self.members, member)
+        return member
 
     def member_tensors(self, index: int) -> dict[str, Tensor]:
         """One member's parameters and buffers by its own names, as views.
@@ -355,7 +377,6 @@ class VectorizedModule(nn.Module):
         Parameters
         ----------
         index : int
-            Which member.
 
         Returns
         -------
@@ -373,23 +394,6 @@ class VectorizedModule(nn.Module):
             name: like(tensor, tensor.detach()[torch.tensor(indices)])
             for name, tensor in named_tensors(self.members).items()
         }
-        return self._with_members(tensors, len(indices))
-
-    def _with_members(
-        self, tensors: Mapping[str, Tensor], n_members: int
-    ) -> "VectorizedModule":
-        """A copy with other tensors in `members`."""
-        made = copy_module(self, tensors)
-        assert isinstance(made, VectorizedModule)
-        made.n_members = n_members
-        return made
-
-    def _check_indices(self, indices: Sequence[int]) -> list[int]:
-        checked = [int(index) for index in indices]
-        n = self.n_members
-        if not checked or not all(-n <= index < n for index in checked):
-            raise ValueError(
-                "The 'indices' parameter of select must be at least one member "
-                f"index in the range [{-n}, {n}). Got {checked} instead."
-            )
-        return checked
+        selected = copy_module(self, tensors)
+        selected.n_members = len(indices)
+        return selected

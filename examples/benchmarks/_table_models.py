@@ -26,11 +26,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sklearn_jointens
+from examples._kinds import ENDINGS, of_task
 
 Model = Callable[[int, int], Any]
-
-# What names of estimators end with.
-KIND = {"classification": "Classifier", "regression": "Regressor"}
 
 JOINT, FAST = "joint ensemble", "joint, fast"
 LINEAR = {"classification": "logistic regression", "regression": "ridge regression"}
@@ -42,19 +40,6 @@ UNSMOOTHED = ", no label smoothing"
 # What pytabkit's manual advises for log-loss and AUC, instead of the defaults, which
 # are meant for accuracy.
 _FOR_LOG_LOSS = {"use_ls": False, "val_metric_name": "cross_entropy"}
-
-
-def of_task(task: str, module: Any, name: str) -> Any:
-    """A library's classifier or regressor.
-
-    Parameters
-    ----------
-    task : {"classification", "regression"}
-    module : module
-    name : str
-        Of the class, without what it ends with.
-    """
-    return getattr(module, name + KIND[task])
 
 
 # -- ours --------------------------------------------------------------------------
@@ -77,7 +62,7 @@ def joint_fast(task: str, seed: int, n_jobs: int) -> Any:
 
 def member(task: str, **settings: Any) -> Any:
     """Ours for tables."""
-    return getattr(sklearn_jointens, f"tabular_{KIND[task].lower()}")(**settings)
+    return getattr(sklearn_jointens, f"tabular_{ENDINGS[task].lower()}")(**settings)
 
 
 # -- scikit-learn ------------------------------------------------------------------

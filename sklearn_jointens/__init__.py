@@ -5,10 +5,14 @@ from sklearn_jointens._members import (
     IdenticalMembersWarning,
     ProbabilitiesAsLogitsWarning,
 )
-from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens._mlp import mlp_classifier, mlp_regressor
+from sklearn_jointens._regressor import JointEnsembleRegressor
 from sklearn_jointens._scoring import OutOfBagWarning
-from sklearn_jointens._search import JointEnsembleClassifierCV
-from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens._search import (
+    JointEnsembleClassifierCV,
+    JointEnsembleRegressorCV,
+)
+from sklearn_jointens._tabular import tabular_classifier, tabular_regressor
 from sklearn_jointens.nn._way import Vectorization
 from sklearn_jointens.training import DivergenceError, MemberFolds
 
@@ -19,10 +23,14 @@ __all__ = [
     "IdenticalMembersWarning",
     "JointEnsembleClassifier",
     "JointEnsembleClassifierCV",
+    "JointEnsembleRegressor",
+    "JointEnsembleRegressorCV",
     "MemberFolds",
     "OutOfBagWarning",
     "ProbabilitiesAsLogitsWarning",
     "Vectorization",
     "mlp_classifier",
+    "mlp_regressor",
     "tabular_classifier",
+    "tabular_regressor",
 ]

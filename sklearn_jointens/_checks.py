@@ -13,11 +13,18 @@ from sklearn.utils import (
     get_tags,
 )
 from sklearn.utils import check_X_y as sklearn_check_X_y
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sklearn_jointens._compat import _check_sample_weight
-from sklearn_jointens.training import ColumnCodes, is_frame
+from sklearn_jointens.training import (
+    ColumnCodes,
+    Targets,
+    class_targets,
+    is_frame,
+    number_family,
+    targets_of,
+)
 from sklearn_jointens.training._module_arguments import InputDtypes
 
 
@@ -58,7 +65,7 @@ def as_one_array(owner: str, X: Any) -> Any:
 
 
 def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-    """X as an array or CSR matrix of finite numbers, y as an array of class labels."""
+    """X as an array or CSR matrix of finite numbers, and y as an array of targets."""
     owner = type(ensemble).__name__
     X, y = as_one_array(owner, X), as_numpy(y)
     if y is None:
@@ -67,17 +74,17 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
         tags = get_tags(ensemble).input_tags
         ensemble._allows_nan = tags.allow_nan
         ensemble._columns = ColumnCodes(X) if tags.categorical and is_frame(X) else None
-    checks = _input_checks(ensemble)
+    checks = {**_input_checks(ensemble), "multi_output": _has_columns(y)}
     if ensemble._columns is None:
         X, y = validate_data(ensemble, X, y, reset=reset, **checks)
     else:
         validate_data(ensemble, X, skip_check_array=True, reset=reset)
         X, y = sklearn_check_X_y(ensemble._columns.transform(X), y, **checks)
+    y = ensemble._check_y(y)
     _check_row_shape(ensemble, X, reset)
     if not reset and not ensemble.net_.has_own_batches_:
         check_range(owner, X, ensemble.net_.input_dtypes_)
-    check_classification_targets(y)
-    return X, column_or_1d(y)
+    return X, y
 
 
 def check_X(ensemble: Any, X: Any) -> Any:
@@ -134,40 +141,91 @@ def _check_row_shape(ensemble: Any, X: Any, reset: bool) -> None:
         )
 
 
-def check_labels(ensemble: Any, y: np.ndarray, labels: np.ndarray) -> None:
-    """Raise unless there are two classes and y holds no other."""
-    owner = type(ensemble).__name__
-    if len(labels) < 2:
-        raise ValueError(
-            f"The 'y' parameter of {owner} must hold at least 2 classes. Got "
-            f"{len(labels)} class instead: {labels.tolist()}."
-        )
-    unknown = np.setdiff1d(y, labels)
-    if len(unknown):
-        raise ValueError(
-            f"The 'y' parameter of {owner} must hold the classes {labels.tolist()}. "
-            f"Got {unknown.tolist()} besides."
-        )
+# -- y -------------------------------------------------------------------------------
 
 
-def check_partial_fit_classes(ensemble: Any, classes: Any) -> np.ndarray:
-    """All labels there will be: those of the first call, or of an earlier one."""
-    owner = f"{type(ensemble).__name__}.partial_fit"
-    known = getattr(ensemble, "classes_", None)
+def _has_columns(y: Any) -> bool:
+    """Whether there is more than one target a row."""
+    shape = y.shape if hasattr(y, "shape") else np.shape(y)
+    return len(shape) > 1 and tuple(shape[1:]) != (1,)
+
+
+def check_y(ensemble: Any, y: Any) -> np.ndarray:
+    """y for a fitted ensemble, as `check_X_y` gives it."""
+    y = as_numpy(y)
+    if _has_columns(y):
+        y = check_array(y, accept_sparse="csr", dtype=None, input_name="y")
+    else:
+        y = column_or_1d(y, warn=True)
+    return ensemble._check_y(y)
+
+
+def check_classes(ensemble: Any, y: Any) -> np.ndarray:
+    """Classes, or several labels as 0 and 1; raise where y is neither."""
+    y = y.toarray() if sparse.issparse(y) else y
+    kind = type_of_target(y, input_name="y")
+    if y.ndim > 1 and kind != "multilabel-indicator":
+        raise ValueError(
+            f"The 'y' parameter of {type(ensemble).__name__} must be classes of shape "
+            "(n_samples,), or labels of shape (n_samples, n_labels) that are 0 or 1: "
+            "fit an ensemble for each of several outputs with classes of its own. "
+            f"Got {kind} targets of shape {y.shape} instead."
+        )
+    check_classification_targets(y)
+    return y
+
+
+def check_numbers(ensemble: Any, y: Any) -> np.ndarray:
+    """Numbers of shape (n_samples,) or (n_samples, n_targets)."""
+    y = y.toarray() if sparse.issparse(y) else y
+    y = y.astype(np.float64) if y.dtype.kind == "O" else y
+    if y.dtype.kind not in "biuf":
+        raise ValueError(
+            f"The 'y' parameter of {type(ensemble).__name__} must hold numbers. "
+            f"Got {y.dtype} instead."
+        )
+    return y
+
+
+def check_known(owner: str, y: np.ndarray, targets: Targets) -> None:
+    """Raise unless y holds what the targets say."""
+    wrong = targets.wrong(y)
+    if wrong is not None:
+        raise ValueError(f"The 'y' parameter of {owner} must {wrong}")
+
+
+def check_family_takes(owner: str, prototype: Any, y: np.ndarray) -> None:
+    """Raise unless the family of the members' criterion is one of such numbers."""
+    wrong = number_family(prototype).check_target(torch.as_tensor(y))
+    if wrong is not None:
+        raise ValueError(f"The 'y' parameter of {owner} must {wrong}")
+
+
+def targets_told(owner: str, prototype: Any, y: np.ndarray, classes: Any) -> Any:
+    """What y will hold in all calls of `partial_fit`, of the first of them."""
+    if y.ndim > 1:
+        return targets_of(prototype, y)
+    check_told_classes(owner, classes)
+    return class_targets(prototype, np.unique(as_numpy(classes)))
+
+
+def check_told_classes(
+    owner: str, classes: Any, known: np.ndarray | None = None
+) -> None:
+    """Raise unless `classes` are told, and are as in an earlier call."""
+    name = f"The 'classes' parameter of {owner}.partial_fit"
     if classes is None:
         if known is None:
             raise ValueError(
-                f"The 'classes' parameter of {owner} must hold all labels in the first "
-                "call. Got None instead."
+                f"{name} must hold all labels in the first call. Got None instead."
             )
-        return known
+        return
     classes = np.unique(as_numpy(classes))
     if known is not None and not np.array_equal(classes, known):
         raise ValueError(
-            f"The 'classes' parameter of {owner} must be as in the first call, "
-            f"{known.tolist()}. Got {classes.tolist()} instead."
+            f"{name} must be as in the first call, {known.tolist()}. "
+            f"Got {classes.tolist()} instead."
         )
-    return classes
 
 
 def check_sample_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
@@ -179,23 +237,32 @@ def check_sample_weight(sample_weight: Any, X: Any) -> np.ndarray | None:
     )
 
 
-def check_weight(
-    ensemble: Any, sample_weight: Any, X: Any, y: np.ndarray
-) -> np.ndarray | None:
-    """Row weights of `sample_weight` and `class_weight`; None where all are 1.
+def check_weight(sample_weight: Any, y: np.ndarray) -> np.ndarray | None:
+    """Weights of rows, the largest of which is 1; None where all are 1.
 
-    The largest is 1. They count relative to one another, and float32 is too small for
-    what they may be before.
+    They count relative to one another, and float32 is too small for what they may be
+    before.
     """
-    weight = check_sample_weight(sample_weight, X)
-    if weight is not None:
-        weight = _relative(weight)
-    if ensemble.class_weight is not None:
-        by_class = compute_sample_weight(ensemble.class_weight, y)
+    weight = check_sample_weight(sample_weight, y)
+    return None if weight is None else _relative(weight)
+
+
+def check_class_weight(
+    owner: str, class_weight: Any, weight: np.ndarray | None, y: np.ndarray
+) -> np.ndarray | None:
+    """Weights of rows with those of their classes, the largest of which is 1."""
+    if class_weight is not None:
+        if y.ndim > 1:
+            raise ValueError(
+                f"The 'class_weight' parameter of {owner} must be "
+                "None for several labels; use the member's criterion__pos_weight. "
+                f"Got {class_weight!r} instead."
+            )
+        by_class = compute_sample_weight(class_weight, y)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():
             raise ValueError(
-                f"The 'class_weight' parameter of {type(ensemble).__name__} must hold "
-                f"finite numbers of at least 0. Got {ensemble.class_weight!r} instead."
+                f"The 'class_weight' parameter of {owner} must hold "
+                f"finite numbers of at least 0. Got {class_weight!r} instead."
             )
         by_class = _relative(by_class)
         weight = by_class if weight is None else _relative(weight * by_class)
@@ -208,15 +275,15 @@ def _relative(weight: np.ndarray) -> np.ndarray:
 
 
 def check_weighted_classes(
-    ensemble: Any, y: np.ndarray, weight: np.ndarray | None
+    owner: str, y: np.ndarray, weight: np.ndarray | None
 ) -> None:
     """Raise unless the weights leave two classes to tell apart."""
-    if weight is None:
+    if weight is None or y.ndim > 1:
         return
     seen = np.unique(y[weight > 0])
     if len(seen) < 2:
         raise ValueError(
             "The 'sample_weight' and 'class_weight' parameters of "
-            f"{type(ensemble).__name__} must leave rows of at least 2 classes with a "
+            f"{owner} must leave rows of at least 2 classes with a "
             f"weight above zero. Got {len(seen)} class instead: {seen.tolist()}."
         )

@@ -1,28 +1,28 @@
 """`JointEnsembleClassifier`: bagging for neural networks with a dial."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metadata_routing import UNUSED
 
-from sklearn_jointens._base import BaseJointEnsemble, all_or_nothing
 from sklearn_jointens._checks import (
-    check_labels,
-    check_partial_fit_classes,
+    check_class_weight,
+    check_classes,
+    check_known,
+    check_told_classes,
     check_weight,
     check_weighted_classes,
-    check_X,
-    check_X_y,
+    targets_told,
 )
 from sklearn_jointens._compat import StrOptions, _fit_context
-from sklearn_jointens._scoring import ScoredEnsembleMixin
-from sklearn_jointens._tabular import with_input_tags
+from sklearn_jointens._ensemble import BaseJointEnsemble
+from sklearn_jointens._prototype import CLASSIFIERS
+from sklearn_jointens._tabular import tabular_classifier, with_input_tags
+from sklearn_jointens.training import Targets, targets_of
 
 
-class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEnsemble):
+class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     """An ensemble of neural networks, trained jointly to a degree of your choice.
 
     `n_estimators` copies of one skorch classifier are trained as one program with the
@@ -157,7 +157,11 @@ class JointEnsembleClassifier(ScoredEnsembleMixin, ClassifierMixin, BaseJointEns
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
+    make_member = staticmethod(tabular_classifier)
+    prototypes = CLASSIFIERS
+
     # Which members to use is no metadata of the rows.
+    __metadata_request__score = {"members": UNUSED}
     __metadata_request__predict = {"members": UNUSED}
     __metadata_request__predict_proba = {"members": UNUSED}
     __metadata_request__predict_log_proba = {"members": UNUSED}
@@ -223,27 +227,7 @@ shape (n_samples, ...)
         DivergenceError
             The loss became NaN or infinite.
         """
-        going_on = self._is_going_on()
-        prototype = self._resolve_prototype()
-        if going_on:
-            self._check_going_on(prototype)
-        with all_or_nothing(self):
-            X, y = check_X_y(self, X, y, reset=not going_on)
-            labels = self.classes_ if going_on else np.unique(y)
-            check_labels(self, y, labels)
-            weight = check_weight(self, sample_weight, X, y)
-            check_weighted_classes(self, y, weight)
-            self._train(
-                prototype,
-                X,
-                y,
-                labels,
-                weight,
-                members=self.estimators_ if going_on else [],
-                history=self.history_ if going_on else None,
-            )
-            self.classes_ = labels
-        return self
+        return self._fit(X, y, sample_weight)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def partial_fit(
@@ -269,29 +253,34 @@ shape (n_samples, ...)
         -------
         self : JointEnsembleClassifier
         """
-        # scikit-learn's decorator leaves parameters unchecked after the first call.
-        self._validate_params()
-        first = not hasattr(self, "estimators_")
-        prototype = self._resolve_prototype()
-        if not first:
-            self._check_further(prototype)
-        classes = check_partial_fit_classes(self, classes)
-        with all_or_nothing(self):
-            X, y = check_X_y(self, X, y, reset=first)
-            check_labels(self, y, classes)
-            weight = check_weight(self, sample_weight, X, y)
-            if self.oob_score:
-                raise ValueError(
-                    "The 'oob_score' parameter of JointEnsembleClassifier must be "
-                    "False in partial_fit, whose rows may have been seen before. "
-                    f"Got {self.oob_score!r} instead."
-                )
-            if first:
-                self._train(prototype, X, y, classes, weight, members=[], epochs=1)
-            self.classes_ = classes
-        if not first:
-            self._train_further(X, y, weight)
-        return self
+        if hasattr(self, "estimators_"):
+            check_told_classes(type(self).__name__, classes, self.classes_)
+        return self._partial_fit(
+            X,
+            y,
+            sample_weight,
+            lambda prototype, y: targets_told(
+                type(self).__name__, prototype, y, classes
+            ),
+        )
+
+    _check_y = check_classes
+
+    def _targets_and_weight(
+        self,
+        prototype: Any,
+        y: np.ndarray,
+        sample_weight: Any,
+        known: Targets | None = None,
+        owner: str | None = None,
+    ) -> tuple[Targets, np.ndarray | None]:
+        targets = targets_of(prototype, y) if known is None else known
+        owner = type(self).__name__ if owner is None else owner
+        check_known(owner, y, targets)
+        weight = check_weight(sample_weight, y)
+        weight = check_class_weight(owner, self.class_weight, weight, y)
+        check_weighted_classes(owner, y, weight)
+        return targets, weight
 
     # -- predicting ------------------------------------------------------------------
 
@@ -310,7 +299,7 @@ shape (n_samples, ...)
         ndarray of shape (n_samples, n_classes)
             Probabilities, in the order of `classes_`.
         """
-        return self._of_ensemble("proba", X, members)
+        return self._of_ensemble(self._family.predicted, X, members)
 
     def predict_log_proba(self, X: Any, members: Any = None) -> np.ndarray:
         """Logarithm of `predict_proba`, exact where that would be 0 or 1.
@@ -325,18 +314,7 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        return self._of_ensemble("log_proba", X, members)
-
-    def _of_ensemble(self, what: str, X: Any, members: Any) -> np.ndarray:
-        X = check_X(self, X)
-        if members is not None:
-            members = self._some_members_at(members)
-        of_natural = getattr(self.net_.prediction_family_, what)
-        chunks = (
-            of_natural(natural.mean(0))
-            for natural, _ in self.net_.natural_iter(X, members)
-        )
-        return _gather(chunks, (X.shape[0], len(self.classes_)), axis=0)
+        return self._of_ensemble(self._family.log_proba, X, members)
 
     def predict(self, X: Any, members: Any = None) -> np.ndarray:
         """The most probable label of each row.
@@ -353,7 +331,7 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_samples,)
         """
-        return self._labels_of(self.predict_proba(X, members=members))
+        return self._said(self.predict_proba(X, members=members))
 
     def member_proba(self, X: Any) -> np.ndarray:
         """Each member's own class probabilities.
@@ -366,27 +344,37 @@ shape (n_samples, ...)
         -------
         ndarray of shape (n_estimators, n_samples, n_classes)
         """
-        X = check_X(self, X)
-        proba = self.net_.prediction_family_.proba
-        chunks = (proba(natural) for natural, _ in self.net_.natural_iter(X))
-        shape = (len(self.estimators_), X.shape[0], len(self.classes_))
-        return _gather(chunks, shape, axis=1)
+        return self._of_members(self._family.predicted, X)
+
+    def score(
+        self, X: Any, y: Any, sample_weight: Any = None, members: Any = None
+    ) -> float:
+        """Accuracy of the ensemble.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels; of several, all have to be right.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        members : array-like of int or bool, default=None
+            As in `predict_proba`.
+
+        Returns
+        -------
+        float
+        """
+        return self._score(X, y, sample_weight, members)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of probabilities; of several, their numbers."""
+        return self.net_.targets_.classes
+
+    def _keep_out_of_bag(self, targets: Targets, predicted: np.ndarray) -> None:
+        self.oob_decision_function_ = predicted
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         return with_input_tags(tags, self.estimator)
-
-
-def _gather(chunks: Iterator[torch.Tensor], shape: tuple, axis: int) -> np.ndarray:
-    """Chunks of rows as one array, which is all that is held of them."""
-    out: np.ndarray | None = None
-    start = 0
-    for chunk in chunks:
-        rows = chunk.cpu().numpy()
-        if out is None:
-            out = np.empty(shape, dtype=rows.dtype)
-        stop = start + rows.shape[axis]
-        out[(slice(None),) * axis + (slice(start, stop),)] = rows
-        start = stop
-    assert out is not None
-    return out

@@ -1,12 +1,11 @@
 """Which rows each member learns from, and which it is validated on."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sklearn_jointens.training import Folds, MemberFolds
-from sklearn_jointens.training._batches import as_tensor
+from sklearn_jointens.training import MemberFolds
+from sklearn_jointens.training._rows import MemberRows
 
 
 class MemberDraws(NamedTuple):
@@ -53,42 +52,6 @@ class MemberDraws(NamedTuple):
     def only(self, kept: np.ndarray) -> "MemberDraws":
         """Those of some of the members."""
         return self._replace(seeds=self.seeds[kept], places=self.places[kept])
-
-
-class MemberRows(NamedTuple):
-    """Which rows the members learn from, and which they are validated on.
-
-    Attributes
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-        Of the rows, for all members.
-    bags : ndarray of shape (n_members, n_samples), uint8, or None
-        How often each member learns from each row. None where each learns from every
-        row that is not held out from all.
-    folds : Folds or None
-        Where each member is validated on a fold of its own.
-    """
-
-    weight: np.ndarray | None
-    bags: np.ndarray | None
-    folds: Folds | None
-
-    @property
-    def in_training(self) -> np.ndarray | None:
-        """Weights of shape (n_samples,) or (n_members, n_samples)."""
-        if self.bags is None or self.weight is None:
-            return self.weight if self.bags is None else self.bags
-        return self.bags * self.weight
-
-    def give(self, net: Any, spread: Callable = lambda values: values) -> None:
-        """Let a net know; `spread` places values of these rows among others."""
-        values = (self.in_training, self.weight)
-        net.weight_, net.valid_weight_ = (
-            None if v is None else as_tensor(spread(v)).to(net.device) for v in values
-        )
-        net.folds_ = self.folds
-        if self.folds is not None:
-            net.folds_ = self.folds._replace(of_rows=spread(self.folds.of_rows))
 
 
 def rows_of_members(

@@ -1,26 +1,30 @@
 """A fitted ensemble: its members, some of them, and how it is kept."""
 
 import os
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from sklearn_jointens import _persistence
 from sklearn_jointens._checks import (
     as_numpy,
-    check_labels,
+    check_known,
     check_sample_weight,
     check_X,
+    check_y,
 )
 from sklearn_jointens._members import plain_modules
 from sklearn_jointens._packing import PackedMembers, pack, unpack
-from sklearn_jointens._scoring import member_accuracies
-from sklearn_jointens.losses import family_of
+from sklearn_jointens._scoring import member_scores
+from sklearn_jointens.losses import Family
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.nn._vectorize import revectorize
 from sklearn_jointens.training import (
@@ -30,14 +34,27 @@ from sklearn_jointens.training import (
 )
 
 
-class FittedEnsembleMixin:
+class FittedEnsemble(BaseEstimator):
     """What can be done with an ensemble once it is fitted.
 
     `estimators_` holds the weights; `net_`, which predicts with all members at once,
     can be made of them at any time.
     """
 
+    # Parameters that a subclass has.
+    estimator: Any
+    lam: float
+    device: Any
+    precision: str | None
+    verbose: int
+
+    # What `fit` sets, besides the scores.
+    estimators_: Any
+    member_scores_: np.ndarray
     history_: Any
+    net_: Any
+    vectorization_: Any
+    _draws: Any
 
     @property
     def n_iter_(self) -> int:
@@ -58,10 +75,10 @@ class FittedEnsembleMixin:
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
         scoring : str, callable or None, default=None
-            A scorer as scikit-learn knows them; ``None`` is accuracy.
+            A scorer as scikit-learn knows them; ``None`` is what `score` returns of the
+            ensemble: accuracy of a classifier, R2 of a regressor.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, for scorers that take them.
 
@@ -70,13 +87,13 @@ class FittedEnsembleMixin:
         ndarray of shape (n_estimators,)
         """
         X = check_X(self, X)
-        y = column_or_1d(as_numpy(y))
+        y = check_y(self, y)
         check_consistent_length(X, y)
         sample_weight = check_sample_weight(sample_weight, X)
         if scoring is None:
-            check_labels(self, y, self.classes_)
+            check_known(type(self).__name__, y, self.net_.targets_)
             data = self.net_.get_dataset(X, y)
-            return member_accuracies(self.net_, data, sample_weight)
+            return member_scores(self.net_, data, sample_weight)
         scorer = check_scoring(self.estimators_[0], scoring=scoring)
         params = {} if sample_weight is None else {"sample_weight": sample_weight}
         return np.array([scorer(member, X, y, **params) for member in self.estimators_])
@@ -101,8 +118,8 @@ class FittedEnsembleMixin:
             Instead of `members`: drop this many, those that score lowest on X and y.
         X : array-like or sparse matrix of shape (n_samples, ...), default=None
             Validation data for `n_weakest`.
-        y : array-like of shape (n_samples,), default=None
-            Its labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
+            Its targets.
         scoring : str, callable or None, default=None
             As in `score_members`.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -166,10 +183,10 @@ class FittedEnsembleMixin:
         Parameters
         ----------
         path : str or path-like
-        estimator : skorch classifier, default=None
+        estimator : skorch net, default=None
             The prototype that was fitted; needed unless it was the default member or
-            made by :func:`mlp_classifier` or :func:`tabular_classifier`, because a file
-            without code cannot hold it.
+            made by a function of this package, because a file without code cannot hold
+            it.
 
         Returns
         -------
@@ -205,9 +222,9 @@ class FittedEnsembleMixin:
         self.net_ = joint_net(
             prototype,
             vectorized,
-            family_of(net.criterion_),
+            net.targets_.family(net.criterion_),
             float(self.lam),
-            net.labels_,
+            net.targets_,
             self.precision,
             verbose=int(self.verbose),
         )
@@ -241,9 +258,37 @@ class FittedEnsembleMixin:
                 member.move_to(device)
         self._assemble(like)
 
-    def _labels_of(self, proba: np.ndarray) -> np.ndarray:
-        """Labels of rows with these probabilities (n_samples, n_classes)."""
-        return self.classes_[self.net_.prediction_family_.decide(proba)]
+    def _of_ensemble(
+        self, of_natural: Callable[[Tensor], Tensor], X: Any, members: Any = None
+    ) -> np.ndarray:
+        """What a family makes of the ensemble's natural parameters, row by row."""
+        X = check_X(self, X)
+        if members is not None:
+            members = self._some_members_at(members)
+        chunks = self.net_.natural_iter(X, members)
+        return gather((of_natural(z.mean(0)) for z, _ in chunks), X.shape[0], axis=0)
+
+    def _of_members(self, of_natural: Callable[[Tensor], Tensor], X: Any) -> np.ndarray:
+        """The same of each member by itself."""
+        X = check_X(self, X)
+        chunks = self.net_.natural_iter(X)
+        return gather((of_natural(z) for z, _ in chunks), X.shape[0], axis=1)
+
+    def _score(self, X: Any, y: Any, sample_weight: Any, members: Any) -> float:
+        predicted = self.predict(X, members=members)  # type: ignore[attr-defined]
+        y, sample_weight = as_numpy(y), as_numpy(sample_weight)
+        return self.net_.targets_.score(y, predicted, sample_weight)
+
+    @property
+    def _family(self) -> Family:
+        """Of what is predicted."""
+        check_is_fitted(self)
+        return self.net_.prediction_family_
+
+    def _said(self, predicted: np.ndarray) -> np.ndarray:
+        """What `predict` returns, of what the family has `predicted`."""
+        targets = self.net_.targets_
+        return targets.decode(targets.decide(self.net_.prediction_family_, predicted))
 
     def _members_at(self, members: Any) -> np.ndarray:
         """Indices of `members`, given as indices or as a mask."""
@@ -293,9 +338,9 @@ class FittedEnsembleMixin:
         smaller = type(self)(**self.get_params(deep=False))
         state = vars(self).copy()
         state["n_estimators"] = len(kept)
-        state["history_"] = _of_members(self.history_, kept)
+        state["history_"] = _history_of(self.history_, kept)
         state["estimators_"] = [copied_net(self.estimators_[j]) for j in kept]
-        for name in ("oob_score_", "oob_decision_function_"):
+        for name in ("oob_score_", "oob_decision_function_", "oob_prediction_"):
             state.pop(name, None)  # of the whole ensemble
         state["_draws"] = self._draws.only(kept)
         vars(smaller).update(state)
@@ -304,7 +349,23 @@ class FittedEnsembleMixin:
         return smaller
 
 
-def _of_members(history: Any, kept: np.ndarray) -> Any:
+def gather(chunks: Iterator[Tensor], n_rows: int, axis: int) -> np.ndarray:
+    """Chunks of rows as one array, which is all that is held of them."""
+    out: np.ndarray | None = None
+    start = 0
+    for chunk in chunks:
+        rows = chunk.cpu().numpy()
+        if out is None:
+            shape = (*rows.shape[:axis], n_rows, *rows.shape[axis + 1 :])
+            out = np.empty(shape, dtype=rows.dtype)
+        stop = start + rows.shape[axis]
+        out[(slice(None),) * axis + (slice(start, stop),)] = rows
+        start = stop
+    assert out is not None
+    return out
+
+
+def _history_of(history: Any, kept: np.ndarray) -> Any:
     """The history of some of the members; what is said of the ensemble stays."""
     restricted = type(history)()
     for row in history:

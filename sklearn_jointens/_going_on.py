@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from sklearn_jointens._checks import as_numpy
-from sklearn_jointens.training import TabularNetClassifier
+from sklearn_jointens.training import TabularNet
 from sklearn_jointens.training._callbacks import is_stock
 
 # What members are, and what their weights have been trained for.
@@ -97,7 +97,7 @@ def _settings(net: Any) -> dict[str, Any]:
 
 def _is_left_to_the_data(prototype: Any, name: str, value: Any) -> bool:
     """Whether the data of the first fit have said what this is."""
-    is_settled = isinstance(prototype, TabularNetClassifier) and (
+    is_settled = isinstance(prototype, TabularNet) and (
         name in (*prototype.settled_names, "module__encoding")
     )
     return is_settled and (value is _MISSING or value is None or alike(value, "auto"))

@@ -5,19 +5,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Freezer, ParamMapper, Unfreezer
 
 from sklearn_jointens.nn import VectorizedModule, vectorize_members
 from sklearn_jointens.training import (
     MemberNet,
+    Targets,
     copied_net,
     derived_net,
-    resolve_device,
 )
-from sklearn_jointens.training._seams import REFUSED_METHODS, overrides
 
 # Optimizers that treat every entry of a tensor by itself: on stacked weights they do
 # what they do for each member alone.
@@ -44,90 +41,10 @@ class ProbabilitiesAsLogitsWarning(UserWarning):
     """Members put out probabilities where their criterion takes logits."""
 
 
-def check_prototype(prototype: Any, owner: str, n_estimators: int = 1) -> None:
-    """Raise unless `prototype` is a skorch classifier whose loss can be joined.
-
-    Parameters
-    ----------
-    prototype : object
-    owner : str
-        The estimator's name, for the message.
-    n_estimators : int, default=1
-        How many members there are to be.
-
-    Raises
-    ------
-    TypeError
-        Not an instance of a skorch classifier.
-    ValueError
-        Its class has a method of its own that an ensemble does without, or predicts
-        rows in another order, or its optimizer would make one of all members.
-    """
-    kinds = NeuralNetClassifier | NeuralNetBinaryClassifier
-    if not isinstance(prototype, kinds):
-        got = (
-            f"the class {prototype.__name__}"
-            if isinstance(prototype, type)
-            else (f"an instance of {type(prototype).__name__}")
-        )
-        raise TypeError(
-            f"The 'estimator' parameter of {owner} must be None or an instance of "
-            "skorch's NeuralNetClassifier or NeuralNetBinaryClassifier. "
-            f"Got {got} instead."
-        )
-    for name, reason in REFUSED_METHODS.items():
-        if overrides(prototype, name):
-            raise ValueError(
-                f"The 'estimator' parameter of {owner} must not override {name!r}, "
-                f"{reason}. Got an instance of {type(prototype).__name__} instead."
-            )
-    shuffle = prototype.get_params_for("iterator_valid").get("shuffle", False)
-    if shuffle:
-        raise ValueError(
-            "The 'iterator_valid__shuffle' parameter of the member must be False: "
-            "predictions come in the order of the rows. "
-            f"Got {shuffle!r} instead."
-        )
-    optimizer = prototype.optimizer
-    if not callable(optimizer):
-        raise ValueError(
-            f"The 'estimator__optimizer' parameter of {owner} must be a class, such as "
-            f"torch.optim.AdamW. Got {optimizer!r} instead."
-        )
-    is_lbfgs = isinstance(optimizer, type) and issubclass(optimizer, torch.optim.LBFGS)
-    if is_lbfgs and n_estimators > 1:
-        raise ValueError(
-            f"The 'estimator__optimizer' parameter of {owner} must not be LBFGS, which "
-            "takes the weights of all members as one vector and would couple them at "
-            f"any lam, unless n_estimators=1. Got {optimizer.__name__} with "
-            f"n_estimators={n_estimators} instead."
-        )
-
-
-def check_device(device: Any, owner: str) -> Any:
-    """The device to use for a prototype's `device`; raise when it is not there."""
-    device = resolve_device(device)
-    try:
-        torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"The 'device' parameter of {owner} must be None, 'auto' or a torch "
-            f"device. Got {device!r} instead."
-        ) from error
-    try:
-        torch.empty(0, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(
-            f"The 'device' parameter of {owner} must be a device that is available to "
-            f"torch. Got {device!r} instead."
-        ) from error
-    return device
-
-
 def build_members(
     prototype: Any,
     X: Any,
-    labels: np.ndarray,
+    targets: Targets,
     seeds: Sequence[int],
     reseed: Callable[[int], None],
 ) -> list[Any]:
@@ -138,7 +55,7 @@ def build_members(
     prototype : skorch classifier
     X : array of shape (n_samples, ...)
         For the sizes of the module.
-    labels : ndarray of shape (n_classes,)
+    targets : Targets
     seeds : sequence of int
         One for each member.
     reseed : callable
@@ -152,7 +69,7 @@ def build_members(
     for seed in seeds:
         reseed(int(seed))
         members.append(
-            members[0].sibling() if members else _first_member(prototype, X, labels)
+            members[0].sibling() if members else _first_member(prototype, X, targets)
         )
     return members
 
@@ -188,9 +105,9 @@ def _unbuilt_member(prototype: Any) -> Any:
     return member.set_params(verbose=0, compile=False)
 
 
-def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
+def _first_member(prototype: Any, X: Any, targets: Targets) -> Any:
     member = _unbuilt_member(prototype)
-    member.observe(X, labels)
+    member.observe(X, targets)
     try:
         return member.initialize()
     except TypeError as error:
@@ -204,7 +121,7 @@ def _first_member(prototype: Any, X: Any, labels: np.ndarray) -> Any:
             ) from error
         raise TypeError(
             f"{error}. Give it to the member as module__..., or name it "
-            "'n_features_in' or 'n_classes' (and the like) to have it taken from the "
+            "'n_features_in' or 'n_outputs' (and the like) to have it taken from the "
             "data."
         ) from error
 

@@ -12,19 +12,13 @@ from torch.nn.parameter import is_lazy
 
 from sklearn_jointens._checks import check_range
 from sklearn_jointens._members import ProbabilitiesAsLogitsWarning
-from sklearn_jointens.losses import (
-    Bernoulli,
-    Categorical,
-    CategoricalProbabilities,
-    Family,
-    TransformedProbabilities,
-)
+from sklearn_jointens.losses import Family
+from sklearn_jointens.training._copies import net_with
 from sklearn_jointens.training._module_arguments import input_dtypes
 from sklearn_jointens.training._prediction import (
     has_own_batches,
     prediction_family,
     rows_as_predicted,
-    with_module,
 )
 from sklearn_jointens.training._seams import overrides
 
@@ -64,7 +58,7 @@ def probe(
             f"Got {member._modules} instead."
         )
     is_binary = isinstance(member, NeuralNetBinaryClassifier)
-    if is_binary and not isinstance(family, Bernoulli):
+    if is_binary and family.n_raw(2) != 1:
         raise ValueError(
             "The 'criterion' parameter of the member must be BCEWithLogitsLoss for a "
             "NeuralNetBinaryClassifier, which predicts one logit a row. "
@@ -147,28 +141,20 @@ def _check_output(
             f"The 'estimator' parameter of {owner} must have a module with {wrong}. "
             f"Got {type(module).__name__} with an output {got} instead."
         )
-    if type(family) is Categorical and not CategoricalProbabilities().check_output(
-        output, *output.shape
-    ):
+    suspicion = family.suspect(output)
+    if suspicion is not None:
         warnings.warn(
-            f"{type(module).__name__} puts out probabilities, which criterion="
-            "CrossEntropyLoss takes for logits: drop its softmax, or use "
-            "criterion=NLLLoss.",
+            f"{type(module).__name__} {suspicion}",
             ProbabilitiesAsLogitsWarning,
             stacklevel=7,
         )
-    predicted = prediction_family(member, family)
-    if isinstance(predicted, TransformedProbabilities):
-        proba = predicted.transformed(output.detach())
-        if not isinstance(proba, Tensor) or CategoricalProbabilities().check_output(
-            proba, n_rows, n_classes
-        ):
-            raise ValueError(
-                "The 'predict_nonlinearity' parameter of the member must make "
-                "probabilities (rows >= 0 that sum to 1) of shape (n_samples, "
-                f"n_classes) = ({n_rows}, {n_classes}) of a member's output. "
-                f"Got {member.predict_nonlinearity!r} instead."
-            )
+    wrong = prediction_family(member, family).check_output(output, n_rows, n_classes)
+    if wrong is not None:
+        raise ValueError(
+            "The 'predict_nonlinearity' parameter of the member must make "
+            f"{wrong} of a member's output. Got {member.predict_nonlinearity!r} "
+            "instead."
+        )
 
 
 def check_infer(net: Any, members: Sequence[Any], rows: Tensor, owner: str) -> None:
@@ -188,7 +174,7 @@ def check_infer(net: Any, members: Sequence[Any], rows: Tensor, owner: str) -> N
     wrong = "gives other outputs there"
     with _evaluating(net.plain_module):
         try:
-            together = with_module(net, net.plain_module).infer(rows.clone())
+            together = net_with(net, module_=net.plain_module).infer(rows.clone())
         except Exception as error:
             together, wrong = None, f"raised {type(error).__name__}: {error}"
         alone = []

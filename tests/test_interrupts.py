@@ -19,10 +19,10 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
 
 from sklearn_jointens import JointEnsembleClassifier
-from sklearn_jointens._base import all_or_nothing
+from sklearn_jointens._guards import all_or_nothing
 from sklearn_jointens.training import JointNet, interrupt
 from sklearn_jointens.training._interrupts import is_interrupt
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._run import GroupRun
 
 
 @pytest.fixture(autouse=True)
@@ -242,7 +242,7 @@ def test_ctrl_c_ends_the_search_and_leaves_it_as_it_was(
     if fitted_before:
         clf.fit(*data)
     state = world()
-    one_step, n_steps = Program.step, []
+    one_step, n_steps = GroupRun.step, []
 
     def interrupted(self, batch):
         n_steps.append(1)
@@ -250,7 +250,7 @@ def test_ctrl_c_ends_the_search_and_leaves_it_as_it_was(
             ctrl_c()
         return one_step(self, batch)
 
-    monkeypatch.setattr(Program, "step", interrupted)
+    monkeypatch.setattr(GroupRun, "step", interrupted)
     assert fit_is_interrupted(clf, data)
 
     assert len(n_steps) == step

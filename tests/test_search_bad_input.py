@@ -14,7 +14,7 @@ from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifierCV
 from sklearn_jointens.training import JointNet, MemberNetClassifier
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._run import GroupRun
 
 OWNER = "JointEnsembleClassifierCV"
 
@@ -43,7 +43,7 @@ def trains_nothing(monkeypatch, fitted):
     def refuse(*args, **kwargs):
         raise AssertionError("something was trained")
 
-    monkeypatch.setattr(Program, "step", refuse)
+    monkeypatch.setattr(GroupRun, "step", refuse)
     monkeypatch.setattr(JointNet, "train_step", refuse)
 
 

@@ -18,6 +18,8 @@ from sklearn.model_selection import KFold, ShuffleSplit, TimeSeriesSplit
 from skorch.dataset import ValidSplit
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
+from sklearn_jointens.training import MemberFolds
+
 REPEATING_FOLDS = [
     (np.random.RandomState(k).randint(100, size=80), np.arange(k, 100, 3))
     for k in range(2)
@@ -198,9 +200,14 @@ def test_folds_that_count_from_the_end(iris):
     assert_equals_grid_search(member(), *iris, cv=cv)
 
 
-@pytest.mark.parametrize("settings", [{}, {"class_weight": "balanced"}])
-def test_folds_that_repeat_rows(settings, iris):
-    assert_equals_grid_search(member(), *iris, cv=REPEATING_FOLDS, **settings)
+@pytest.mark.parametrize(
+    "settings", [{}, {"class_weight": "balanced"}, {"bootstrap": True}], ids=str
+)
+@pytest.mark.parametrize("split", [None, MemberFolds(2)], ids=str)
+def test_folds_that_repeat_rows(split, settings, iris):
+    """Copies of a row may be drawn apart, into bootstrap samples and folds."""
+    net = member(train_split=split)
+    assert_equals_grid_search(net, *iris, cv=REPEATING_FOLDS, **settings)
 
 
 def test_fold_that_lacks_a_class(iris):

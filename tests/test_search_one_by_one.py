@@ -25,7 +25,7 @@ from torch.optim import lr_scheduler
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.training import MemberNetClassifier
 from sklearn_jointens.training.groups import _training
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._run import GroupRun
 
 
 @pytest.fixture
@@ -195,18 +195,6 @@ def test_compiled_members(data, monkeypatch):
     assert fitted.batching_ == ("one by one", "members are compiled", 0)
 
 
-def test_copies_of_a_row_with_bootstrap_counts_of_their_own(data):
-    """Weights are looked up by row, and once were those of the last copy."""
-    generator = np.random.RandomState(0)
-    cv = [(generator.randint(90, size=70), np.arange(k, 90, 2)) for k in range(2)]
-
-    fitted = assert_equals_grid_search(
-        member(), *data, cv=cv, bootstrap=True, method="one by one"
-    )
-
-    assert fitted.batching_.reason.startswith("copies of a row")
-
-
 def test_processes_give_the_same_results(data):
     net = REASONS["callback"][0]()
     settings = {"scoring": "neg_log_loss", "n_estimators": 2, "random_state": 0}
@@ -228,7 +216,7 @@ def test_processes_give_the_same_results(data):
 
 
 def test_program_that_fails_in_the_middle_is_done_one_by_one(data, monkeypatch, capsys):
-    step, n_steps = Program.step, []
+    step, n_steps = GroupRun.step, []
 
     def failing(self, batch):
         n_steps.append(1)
@@ -236,7 +224,7 @@ def test_program_that_fails_in_the_middle_is_done_one_by_one(data, monkeypatch, 
             raise RuntimeError("no memory left")
         return step(self, batch)
 
-    monkeypatch.setattr(Program, "step", failing)
+    monkeypatch.setattr(GroupRun, "step", failing)
     fitted = assert_equals_grid_search(
         member(), *data, method="one by one", of_search={"verbose": 1}
     )

@@ -17,7 +17,7 @@ from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 
 from sklearn_jointens._search import _grid, _workshop
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._run import GroupRun
 
 LAMS = (0.0, 0.3, 0.6, 1.0)
 
@@ -33,14 +33,14 @@ def data():
 def members_of_steps(monkeypatch):
     """How many members took part in each step, so far."""
     counts = []
-    step = Program.step
+    step = GroupRun.step
 
     def counted(self, batch):
         parameters = self.module.named_parameters()
         counts.extend({parameter.shape[0] for _, parameter in parameters})
         return step(self, batch)
 
-    monkeypatch.setattr(Program, "step", counted)
+    monkeypatch.setattr(GroupRun, "step", counted)
     return counts
 
 

@@ -131,9 +131,7 @@ def test_copies_of_rows():
     cv = [(np.r_[:60, 20:50], np.arange(60, 90)), (np.r_[40:100, 40:50], np.arange(30))]
 
     # Copies may be in different folds of the members.
-    assert_equals_grid_search(
-        member(), frame(), labels(rare=False), cv=cv, lams=[0.7], method="one by one"
-    )
+    assert_equals_grid_search(member(), frame(), labels(rare=False), cv=cv, lams=[0.7])
 
 
 def test_settings_of_the_member_by_folds_of_grid_search():

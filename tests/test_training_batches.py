@@ -13,11 +13,11 @@ from sklearn_jointens.training import MemberNet, derived_net
 from sklearn_jointens.training._batches import (
     ArrayDataset,
     BatchSlicer,
-    WeightedLoader,
     as_tensor,
     row_chunks,
     unwrap_subset,
 )
+from sklearn_jointens.training._rows import WeightedLoader
 
 N_ROWS = 23
 

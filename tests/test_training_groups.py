@@ -22,8 +22,8 @@ from sklearn_jointens.training.groups import (
     train_groups,
     why_one_by_one,
 )
-from sklearn_jointens.training.groups._batches import Collator
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._collate import Collator
+from sklearn_jointens.training.groups._run import GroupRun
 
 X, Y = make_classification(n_samples=60, n_features=6, random_state=0)
 # With a layer that draws, copies of rows would hide which were taken.
@@ -46,7 +46,7 @@ class Floor:
         ensemble = JointEnsembleClassifier(net, n_estimators=2, **params)
         self.prototype = ensemble._resolve_prototype()
         data = X if rows_of is None else rows_of
-        self.shop = Workshop(ensemble, data, Y, np.arange(2))
+        self.shop = Workshop(ensemble, data, np.arange(2))
         self.trials = [
             Trial(ensemble, self.prototype, part, 0, data, Y, weight) for part in rows
         ]
@@ -92,7 +92,7 @@ def test_rows_of_equally_long_batches(lams, n_blocks, rows_of, reseed):
     floor = Floor(reseed, member(), EVEN, lams, rows_of)
     groups = floor.groups()
 
-    batch = Collator(groups).collate([torch.arange(5), torch.arange(40, 45)])
+    batch = Collator(groups).collate([torch.arange(5), torch.arange(10, 15)])
 
     starts = [0, 40] if n_blocks == 2 else [0, 0, 40]
     assert batch.inputs.shape == (n_blocks, 5, 6)
@@ -108,7 +108,7 @@ def test_rows_of_equally_long_batches(lams, n_blocks, rows_of, reseed):
 def test_rows_of_batches_of_different_lengths(reseed):
     floor = Floor(reseed, member(), EVEN, ((0.0, 1.0), (0.5,)))
 
-    batch = Collator(floor.groups()).collate([torch.arange(5), torch.arange(40, 43)])
+    batch = Collator(floor.groups()).collate([torch.arange(5), torch.arange(10, 13)])
 
     assert [len(block) for block in batch.inputs] == [5, 5, 3]
     np.testing.assert_array_equal(batch.inputs[2], X[40:43])
@@ -118,14 +118,14 @@ def test_rows_of_batches_of_different_lengths(reseed):
 
 
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_weights_of_rows_are_looked_up_by_row(bootstrap, reseed):
+def test_rows_of_streams_have_the_weights_of_their_own_stream(bootstrap, reseed):
     weight = np.arange(60.0) + 1
     net = member(train_split=ValidSplit(4))
     floor = Floor(
         reseed, net, EVEN, ((0.0,), (1.0,)), weight=weight, bootstrap=bootstrap
     )
     groups = floor.groups()
-    index = [torch.tensor([3, 7]), torch.tensor([31])]
+    index = [torch.tensor([3, 7]), torch.tensor([1])]
 
     train = Collator(groups).collate(index).weight
     valid = Collator(groups, validation=True).collate(index).weight
@@ -153,7 +153,7 @@ def test_who_is_left_goes_on_as_if_the_others_had_never_been(optimizer, reseed):
     for lams, leave in (((0.0, 0.5, 1.0), True), ((0.5,), False)):
         floor = Floor(reseed, net, EVEN[:1], (lams,))
         groups = floor.groups()
-        program = Program(floor.prototype, groups)
+        program = GroupRun(floor.prototype, groups)
         for start in range(0, 20, 5):
             batch = Collator(program.groups).collate([torch.arange(start, start + 5)])
             program.step(batch)
@@ -169,8 +169,8 @@ def test_who_is_left_goes_on_as_if_the_others_had_never_been(optimizer, reseed):
 def test_a_group_is_handed_its_own_weights(reseed):
     floor = Floor(reseed, member_of(Normalized), EVEN, ((0.0, 1.0), (0.0, 1.0)))
     starts = [tensors(net) for nets in floor.nets for net in nets]
-    program = Program(floor.prototype, floor.groups())
-    batch = Collator(program.groups).collate([torch.arange(9), torch.arange(30, 39)])
+    program = GroupRun(floor.prototype, floor.groups())
+    batch = Collator(program.groups).collate([torch.arange(9), torch.arange(9)])
     program.step(batch)
 
     program.hand_back(2)

@@ -15,6 +15,7 @@ from sklearn_jointens._persistence._rules import check
 from sklearn_jointens.nn import MLP, TabularMLP
 from sklearn_jointens.training import (
     MemberNet,
+    Targets,
     derived_net,
     isolated_random_state,
     unfitted_net,
@@ -101,7 +102,7 @@ def fresh_module(member: Any, prototype: Any) -> nn.Module:
 
 def _unbuilt(member: Any, **told: Any) -> Any:
     net = unfitted_net(member, **told)
-    net.labels_, net.data_sizes_ = member.labels_, member.data_sizes_
+    net.targets_, net.data_sizes_ = member.targets_, member.data_sizes_
     return net
 
 
@@ -135,12 +136,12 @@ def by_member(
     return [groups[number] for number in numbers], more
 
 
-def new_member(prototype: Any, X: np.ndarray, labels: np.ndarray, columns: Any) -> Any:
+def new_member(prototype: Any, X: np.ndarray, targets: Targets, columns: Any) -> Any:
     """A member that is told all that its module may ask for, and has none yet."""
     member = derived_net(prototype, MemberNet)
     member.columns_ = columns
     member.set_params(device="cpu", verbose=0, compile=False)
-    return member.observe(X, labels)
+    return member.observe(X, targets)
 
 
 def members_of(

@@ -6,23 +6,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_jointens._mlp import mlp_classifier
+from sklearn_jointens._mlp import mlp_classifier, mlp_regressor
 from sklearn_jointens._persistence._alike import alike
 from sklearn_jointens._persistence._plain import from_plain, to_plain
 from sklearn_jointens._persistence._rules import check, is_list_of
-from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens._tabular import tabular_classifier, tabular_regressor
 from sklearn_jointens.nn import TabularEncoding
 from sklearn_jointens.training import (
     ColumnCodes,
     MemberNetClassifier,
+    MemberNetRegressor,
+    TabularNet,
     TabularNetClassifier,
+    TabularNetRegressor,
     unfitted_net,
 )
 
 # The functions that make the prototypes that a file can hold, by their classes.
 _MAKERS: dict[str, Any] = {
     MemberNetClassifier.__name__: mlp_classifier,
+    MemberNetRegressor.__name__: mlp_regressor,
     TabularNetClassifier.__name__: tabular_classifier,
+    TabularNetRegressor.__name__: tabular_regressor,
 }
 
 # What skorch routes by the beginnings of names.
@@ -96,7 +101,7 @@ def check_setting(name: str, value: Any, default: Any) -> None:
 
 def plain_table(member: Any, columns: Any) -> dict[str, Any] | None:
     """What members for tables have learned of the data; their encoding is tensors."""
-    if not isinstance(member, TabularNetClassifier):
+    if not isinstance(member, TabularNet):
         return None
     params = member.get_params(deep=False)
     return {
@@ -128,7 +133,7 @@ def settled_by(
     names : list of str or None
         Of the columns, where they are text.
     """
-    needs_one = isinstance(prototype, TabularNetClassifier)
+    needs_one = isinstance(prototype, TabularNet)
     is_right = needs_one == (table is not None)
     check(is_right, "table", "as the prototype needs it", table)
     if table is None:

@@ -9,17 +9,17 @@ from skorch.history import History
 from torch import Tensor
 
 from sklearn_jointens._draws import MemberDraws
-from sklearn_jointens._members import check_prototype
 from sklearn_jointens._persistence._container import read
 from sklearn_jointens._persistence._modules import by_member, members_of, new_member
-from sklearn_jointens._persistence._plain import from_plain, labels_of
+from sklearn_jointens._persistence._plain import from_plain
 from sklearn_jointens._persistence._prototype import (
     check_setting,
     prototype_of,
     settled_by,
 )
 from sklearn_jointens._persistence._rules import check, check_entries, in_short
-from sklearn_jointens._tabular import tabular_classifier
+from sklearn_jointens._persistence._targets import targets_like
+from sklearn_jointens._prototype import check_prototype
 from sklearn_jointens.nn._way import Vectorization
 from sklearn_jointens.training import isolated_random_state
 
@@ -28,7 +28,7 @@ def load(cls: type, path: str | os.PathLike[str], estimator: Any) -> Any:
     """Read a fitted ensemble; see `JointEnsembleClassifier.load`."""
     name = os.fspath(path)
     if estimator is not None:
-        check_prototype(estimator, cls.__name__)
+        check_prototype(estimator, cls.__name__, cls.prototypes)
     state, tensors, n_bytes = read(name)
     if estimator is None and state.get("prototype", "missing") is None:
         raise ValueError(
@@ -62,21 +62,20 @@ def _rebuild(
     if estimator is None:
         estimator = prototype_of(state["prototype"], len(groups[0]))
     ensemble = _unfitted(cls, state["params"], estimator)
-    labels = labels_of(state["classes"])
     shape = tuple(state["row_shape"])
     prototype, columns = settled_by(
-        tabular_classifier() if estimator is None else estimator,
+        cls.make_member() if estimator is None else estimator,
         state["table"],
         groups,
         math.prod(shape),
         state["feature_names_in"],
     )
     X = np.empty((0, *shape), dtype=state["dtype"])
-    member = new_member(prototype, X, labels, columns)
+    targets = targets_like(prototype, state["targets"])
+    member = new_member(prototype, X, targets, columns)
     seeds, seed_of_folds, places, n_drawn = state["draws"]
     fitted: dict[str, Any] = {
         "estimators_": members_of(member, X, groups, more, state["members"], n_bytes),
-        "classes_": labels,
         "n_features_in_": state["n_features_in"],
         "_row_shape": shape,
         "_allows_nan": state["allows_nan"],

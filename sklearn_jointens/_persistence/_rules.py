@@ -41,13 +41,14 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and not abs(value) > _LARGEST
 
 
-def _is_size(value: Any) -> bool:
+def is_size(value: Any) -> bool:
+    """Whether `value` may be a number of entries."""
     return type(value) is int and 0 < value <= _LARGEST
 
 
 def _are_sizes(value: Any) -> bool:
     is_shape = type(value) is list and 0 < len(value) < 32
-    return is_shape and all(map(_is_size, value)) and _is_size(math.prod(value))
+    return is_shape and all(map(is_size, value)) and is_size(math.prod(value))
 
 
 def _are_seeds(value: Any) -> bool:
@@ -80,22 +81,23 @@ def _is_vectorization(value: Any) -> bool:
     )
 
 
-def _are_scores(value: Any) -> bool:
+def are_numbers(value: Any) -> bool:
+    """Whether `value` is a list of numbers."""
     return type(value) is list and all(map(_is_number, value))
 
 
 _ENTRIES: dict[str, tuple[Any, str]] = {
     "params": (lambda v: type(v) is dict, "a dict of parameters"),
     "prototype": (lambda v: v is None or type(v) in (str, dict), "a prototype"),
-    "classes": (lambda v: type(v) is dict, "labels and their dtype"),
-    "n_features_in": (_is_size, "a positive int"),
+    "targets": (lambda v: type(v) is dict, "what y holds"),
+    "n_features_in": (is_size, "a positive int"),
     "feature_names_in": (lambda v: v is None or is_list_of(v, str), "a list of names"),
     "row_shape": (_are_sizes, "a list of positive ints"),
     "allows_nan": (lambda v: type(v) is bool, "a bool"),
     "table": (lambda v: v is None or type(v) is dict, "what was learned of a table"),
     "draws": (_are_draws, "seeds and places of the members"),
     "dtype": (lambda v: v in ("float32", "float64"), "'float32' or 'float64'"),
-    "member_scores": (_are_scores, "a list of numbers"),
+    "member_scores": (are_numbers, "a list of numbers"),
     "oob_score": (lambda v: v is None or _is_number(v), "None or a number"),
     "vectorization": (_is_vectorization, "a known way of running the members"),
     "history": (lambda v: is_list_of(v, dict), "a list of epochs"),

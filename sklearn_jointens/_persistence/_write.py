@@ -14,9 +14,10 @@ from sklearn_jointens._persistence._modules import (
     fresh_module,
     plain_module,
 )
-from sklearn_jointens._persistence._plain import plain_labels, to_plain
+from sklearn_jointens._persistence._plain import to_plain
 from sklearn_jointens._persistence._prototype import plain_prototype, plain_table
 from sklearn_jointens._persistence._rules import WrongEntry
+from sklearn_jointens._persistence._targets import plain_targets
 
 
 def save(ensemble: Any, path: str | os.PathLike[str]) -> None:
@@ -47,7 +48,7 @@ def _contents(
         "params": {name: to_plain(value, name) for name, value in params.items()},
         # What changes more than tensors is code that no file can hold.
         "prototype": None if any(members) else plain_prototype(prototype),
-        "classes": plain_labels(ensemble.classes_),
+        "targets": plain_targets(member.targets_),
         "n_features_in": int(ensemble.n_features_in_),
         "feature_names_in": None if names is None else names.tolist(),
         "row_shape": list(ensemble._row_shape),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy import stats
+from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, check_cv
 from sklearn.utils import check_random_state
 from sklearn.utils.metadata_routing import process_routing
@@ -51,7 +52,7 @@ def check_refit(search: Any, metrics: list[str] | None = None) -> None:
 
     Parameters
     ----------
-    search : JointEnsembleClassifierCV
+    search : JointEnsembleSearch
     metrics : list of str or None, default=None
         Names of several; None is those that `scoring` names, if it does.
     """
@@ -97,7 +98,7 @@ def splits_of(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split
 
     Parameters
     ----------
-    search : JointEnsembleClassifierCV
+    search : JointEnsembleSearch
     X, y : array-like of n_samples rows
     params : dict
         Further arguments of the splitter.
@@ -107,7 +108,9 @@ def splits_of(search: Any, X: Any, y: Any, params: dict[str, Any]) -> list[Split
     list of Split
         Repeat by repeat.
     """
-    folds = list(check_cv(search.cv, y, classifier=True).split(X, y, **params))
+    folds = list(
+        check_cv(search.cv, y, classifier=is_classifier(search)).split(X, y, **params)
+    )
     if not folds:
         raise ValueError(
             f"The 'cv' parameter of {type(search).__name__} must give at least one "
@@ -135,8 +138,8 @@ def cv_results(
 
     Parameters
     ----------
-    search : JointEnsembleClassifierCV
-    ensemble : JointEnsembleClassifier
+    search : JointEnsembleSearch
+    ensemble : joint ensemble
     noted : list of dict
         Of all splits of a lam, lam by lam, as `LamEvaluation` notes them.
 
@@ -171,7 +174,7 @@ def best_index(search: Any, metric: Any) -> int:
 
     Parameters
     ----------
-    search : JointEnsembleClassifierCV
+    search : JointEnsembleSearch
         With its results.
     metric : str or callable
         What to choose by, unless `refit` is a callable.

@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    RegressorMixin,
+    is_classifier,
+)
 
-from sklearn_jointens._checks import check_X
+from sklearn_jointens._checks import check_X, check_y
 from sklearn_jointens._compat import _check_method_params, _safe_indexing, _score
-from sklearn_jointens.losses import diversity
 
 # What is kept besides the scores that were asked for.
 DIVERSITY = "diversity"
@@ -38,8 +42,9 @@ class LamEvaluation:
     error_score : "raise" or float
     train_scores : bool
         Whether the training rows are scored too.
-    is_accuracy : bool
-        Whether that is what the scorer measures, which is quick to do for all members.
+    is_default : bool
+        Whether the scorer measures what `score` returns, which is quick to do for all
+        members.
     """
 
     def __init__(
@@ -49,11 +54,11 @@ class LamEvaluation:
         params: dict[str, Any],
         error_score: Any,
         train_scores: bool,
-        is_accuracy: bool,
+        is_default: bool,
     ) -> None:
         self.scorer, self.data, self.params = scorer, data, params
         self.error_score, self.train_scores = error_score, train_scores
-        self.is_accuracy = is_accuracy
+        self.is_default = is_default
 
     def __call__(self, split: Any, fitted: Any) -> dict[str, Any]:
         """Scores, times and errors, as scikit-learn's searches note them."""
@@ -82,8 +87,8 @@ class LamEvaluation:
         of_members: dict[str, float] = {}
         diversity = np.nan
         if len(rows):
-            proba, diversity = _proba_and_diversity(ensemble, X)
-            of_members = self._member_scores(ensemble, proba, X, y, params)
+            predicted, diversity = _predicted_and_diversity(ensemble, X, y)
+            of_members = self._member_scores(ensemble, predicted, X, y, params)
         further = {
             member_metric(metric): of_members.get(metric, np.nan) for metric in scores
         }
@@ -92,20 +97,24 @@ class LamEvaluation:
         return {**scores, **further, **scores}
 
     def _member_scores(
-        self, ensemble: Any, proba: np.ndarray, X: Any, y: Any, params: dict[str, Any]
+        self,
+        ensemble: Any,
+        predicted: np.ndarray,
+        X: Any,
+        y: Any,
+        params: dict[str, Any],
     ) -> dict[str, float]:
         """Means over members, by metric; those that can be told."""
-        if self.is_accuracy:
-            y, weight = np.ravel(y), params.get("sample_weight")
-            correct = [ensemble._labels_of(each) == y for each in proba]
+        if self.is_default:
+            weight = params.get("sample_weight")
             if weight is not None and not np.sum(weight):
                 return {}
-            return {
-                "score": float(np.average(np.mean(correct, axis=0), weights=weight))
-            }
+            score = ensemble.net_.targets_.score
+            of_members = [score(y, ensemble._said(each), weight) for each in predicted]
+            return {"score": float(np.mean(of_members))}
         # A function of the user's own may look at anything in an estimator.
         members = (
-            [_Predicted(ensemble, each) for each in proba]
+            [_predicted(ensemble, each) for each in predicted]
             if _is_of_predictions(self.scorer)
             else ensemble.estimators_
         )
@@ -171,39 +180,59 @@ def _as_dict(scores: Any) -> dict[str, float]:
     return dict(scores) if isinstance(scores, dict) else {"score": scores}
 
 
-def _proba_and_diversity(ensemble: Any, X: Any) -> tuple[np.ndarray, float]:
-    """Members' probabilities (n_members, n_samples, n_classes), and mean diversity."""
+def _predicted_and_diversity(ensemble: Any, X: Any, y: Any) -> tuple[np.ndarray, float]:
+    """What members predict, (n_members, n_samples, ...), and their mean diversity."""
     net = ensemble.net_
-    proba, diversities = [], []
+    predicted, diversities = [], []
+    y, stop = check_y(ensemble, y), 0
     for natural, _ in net.natural_iter(check_X(ensemble, X)):
-        proba.append(net.prediction_family_.proba(natural).cpu().numpy())
-        if natural.shape[1] == 1:  # the logit of the second of two classes
-            natural = torch.cat([torch.zeros_like(natural), natural], 1)
-        diversities.append(diversity(natural.transpose(1, 2), reduction="none"))
-    return np.concatenate(proba, axis=1), float(torch.cat(diversities).double().mean())
+        start, stop = stop, stop + natural.shape[-1]
+        rows = torch.as_tensor(net.targets_.encode(y[start:stop]))
+        predicted.append(net.prediction_family_.predicted(natural).cpu().numpy())
+        diversities.append(net.prediction_family_.diversity(natural, rows))
+    return np.concatenate(predicted, axis=1), float(
+        torch.cat(diversities).double().mean()
+    )
 
 
-class _Predicted(ClassifierMixin, BaseEstimator):
-    """A member as scorers see it, whose predictions for the rows are known.
+def _predicted(ensemble: Any, predicted: np.ndarray) -> Any:
+    """A member as scorers see it, whose predictions for the rows are known."""
+    kind = _PredictedClasses if is_classifier(ensemble) else _PredictedNumbers
+    return kind(ensemble, predicted)
+
+
+class _Predicted(BaseEstimator):
+    """A net that has made its predictions.
 
     Parameters
     ----------
-    ensemble : JointEnsembleClassifier
-    proba : ndarray of shape (n_samples, n_classes)
+    ensemble : joint ensemble
+    predicted : ndarray of shape (n_samples, ...)
     """
 
-    def __init__(self, ensemble: Any, proba: np.ndarray) -> None:
-        self.ensemble, self.proba = ensemble, proba
-        self.classes_ = ensemble.classes_
+    def __init__(self, ensemble: Any, predicted: np.ndarray) -> None:
+        self.ensemble, self.predicted = ensemble, predicted
 
     def fit(self, X: Any, y: Any) -> "_Predicted":
         """Scorers take it for an estimator, which has this."""
         return self
 
+    def predict(self, X: Any) -> np.ndarray:
+        """What the ensemble would say; X is not looked at."""
+        return self.ensemble._said(self.predicted)
+
+
+class _PredictedNumbers(RegressorMixin, _Predicted):
+    """Of a regressor."""
+
+
+class _PredictedClasses(ClassifierMixin, _Predicted):
+    """Of a classifier."""
+
+    @property
+    def classes_(self) -> np.ndarray:
+        return self.ensemble.classes_
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """The known probabilities; X is not looked at."""
-        return self.proba
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The labels that the ensemble would predict from them."""
-        return self.ensemble._labels_of(self.proba)
+        return self.predicted

@@ -39,7 +39,7 @@ class Fitted(NamedTuple):
 
     Attributes
     ----------
-    ensemble : JointEnsembleClassifier or None
+    ensemble : joint ensemble or None
     error : Exception or None
     seconds : float
         That its fit took; in a program, the ensemble's share.
@@ -71,7 +71,7 @@ class LamGrid:
 
     Parameters
     ----------
-    ensemble : JointEnsembleClassifier
+    ensemble : joint ensemble
         With all settings but `lam` and `random_state`, and what `fit` notes of X.
     lams : sequence of float
     splits : sequence of Split
@@ -179,15 +179,13 @@ class LamGrid:
         self.kept[lam_index, split_index] = kept
 
     def _fit(self, trials: dict[int, Trial]) -> None:
-        """Fit ensembles for the same classes."""
+        """Fit ensembles whose nets are alike."""
         X, y, _ = self.checked
         one = next(iter(trials.values()))
-        workshop = Workshop(self.ensemble, X, y, one.labels)
+        workshop = Workshop(self.ensemble, X)
         with isolated_random_state(one.training_seed, self.prototype.device) as reseed:
             net = workshop.first_net(one, reseed)
             refused = why_one_by_one(net, net.get_dataset(X[:1], y[:1]))
-        if any(trial.tells_copies_apart for trial in trials.values()):
-            refused = "copies of a row are drawn apart, into bootstrap samples or folds"
         if refused is not None:
             places = [(i, s) for i in range(len(self.lams)) for s in trials]
             self._fit_one_by_one(places, refused)

@@ -3,14 +3,17 @@
 from typing import Any
 
 import numpy as np
-from sklearn.utils.metadata_routing import UNUSED, process_routing
+from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens._compat import _routing_enabled
+from sklearn_jointens._tabular import DefaultMemberMixin
 
 
-def _refits(search: Any) -> bool:
+def refits(search: Any) -> bool:
+    """Whether a search has an ensemble of its own; raise AttributeError if not."""
     if not search.refit:
         raise AttributeError(
             f"{type(search).__name__} has an ensemble of its own with 'refit' only. "
@@ -30,14 +33,8 @@ def _of_best(name: str) -> property:
     return property(get, doc=f"`{name}` of `best_estimator_`.")
 
 
-class RefittedEnsembleMixin:
+class RefittedEnsemble(DefaultMemberMixin, BaseEstimator):
     """What is asked of a search, and answered by its `best_estimator_`."""
-
-    # Which members to use is no metadata of the rows.
-    __metadata_request__predict = {"members": UNUSED}
-    __metadata_request__predict_proba = {"members": UNUSED}
-    __metadata_request__predict_log_proba = {"members": UNUSED}
-    __metadata_request__score = {"members": UNUSED}
 
     best_epoch_ = _of_best("best_epoch_")
     estimators_ = _of_best("estimators_")
@@ -47,9 +44,9 @@ class RefittedEnsembleMixin:
     net_ = _of_best("net_")
     vectorization_ = _of_best("vectorization_")
 
-    @available_if(_refits)
+    @available_if(refits)
     def predict(self, X: Any, members: Any = None) -> np.ndarray:
-        """The most probable label of each row, by `best_estimator_`.
+        """What `best_estimator_` predicts for each row.
 
         Parameters
         ----------
@@ -59,57 +56,11 @@ class RefittedEnsembleMixin:
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
         """
         return self._best().predict(X, members=members)
 
-    @available_if(_refits)
-    def predict_proba(self, X: Any, members: Any = None) -> np.ndarray:
-        """Class probabilities, by `best_estimator_`.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, ...)
-        members : array-like of int or bool, default=None
-            The members to use; ``None`` is all.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._best().predict_proba(X, members=members)
-
-    @available_if(_refits)
-    def predict_log_proba(self, X: Any, members: Any = None) -> np.ndarray:
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, ...)
-        members : array-like of int or bool, default=None
-            The members to use; ``None`` is all.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._best().predict_log_proba(X, members=members)
-
-    @available_if(_refits)
-    def member_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities of each member of `best_estimator_`.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, ...)
-
-        Returns
-        -------
-        ndarray of shape (n_estimators, n_samples, n_classes)
-        """
-        return self._best().member_proba(X)
-
-    @available_if(_refits)
+    @available_if(refits)
     def score_members(
         self, X: Any, y: Any, scoring: Any = None, sample_weight: Any = None
     ) -> np.ndarray:
@@ -118,10 +69,9 @@ class RefittedEnsembleMixin:
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
         scoring : str, callable or None, default=None
-            ``None`` is accuracy.
+            ``None`` is accuracy of a classifier, R2 of a regressor.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, for scorers that take them.
 
@@ -131,35 +81,36 @@ class RefittedEnsembleMixin:
         """
         return self._best().score_members(X, y, scoring, sample_weight)
 
-    @available_if(_refits)
+    @available_if(refits)
     def drop_members(self, members: Any = None, **params: Any) -> Any:
-        """A fitted :class:`JointEnsembleClassifier` without some of the members.
+        """A fitted ensemble without some of the members.
 
         Parameters
         ----------
         members : array-like of int or bool, default=None
             Indices or mask of the members to drop.
         **params : dict
-            Of :meth:`JointEnsembleClassifier.drop_members`.
+            Of the same method of `best_estimator_`.
 
         Returns
         -------
-        JointEnsembleClassifier
+        object
+            An ensemble of the kind of `best_estimator_`.
         """
         return self._best().drop_members(members, **params)
 
-    @available_if(_refits)
+    @available_if(refits)
     def save(self, path: Any) -> None:
         """Write `best_estimator_` to a file that holds no code.
 
         Parameters
         ----------
         path : str or path-like
-            :meth:`JointEnsembleClassifier.load` reads it.
+            The method `load` of its class reads it.
         """
         self._best().save(path)
 
-    @available_if(_refits)
+    @available_if(refits)
     def score(
         self,
         X: Any,
@@ -173,8 +124,7 @@ class RefittedEnsembleMixin:
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, for metrics that take them.
         members : array-like of int or bool, default=None

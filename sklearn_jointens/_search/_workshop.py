@@ -6,18 +6,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from torch.utils.data import Subset
 
-from sklearn_jointens._base import settled
-from sklearn_jointens._checks import (
-    check_labels,
-    check_weight,
-    check_weighted_classes,
-)
 from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._members import build_members, warn_if_identical
+from sklearn_jointens._prototype import settled
+from sklearn_jointens._regressor import JointEnsembleRegressor
 from sklearn_jointens.training import copied_net, joint_net
+from sklearn_jointens.training._batches import ArrayPart
 from sklearn_jointens.training.groups import Stream, groups_within
 
 
@@ -36,7 +32,7 @@ class Trial:
 
     Parameters
     ----------
-    ensemble : JointEnsembleClassifier
+    ensemble : joint ensemble
         With all settings but `lam` and `random_state`.
     prototype : skorch classifier
         Of the members; what it leaves to the data, these rows settle.
@@ -46,14 +42,14 @@ class Trial:
         The ensembles' `random_state`.
     X : ndarray or CSR array of shape (n_samples, ...)
         All rows.
-    y : ndarray of shape (n_samples,)
-        Labels of all rows.
+    y : ndarray of shape (n_samples, ...)
+        Targets of all rows.
     sample_weight : ndarray of shape (n_samples,) or None
 
     Raises
     ------
     ValueError
-        When a fit would refuse these labels or weights.
+        When a fit would refuse these targets or weights.
     """
 
     def __init__(
@@ -66,13 +62,12 @@ class Trial:
         y: np.ndarray,
         sample_weight: np.ndarray | None,
     ) -> None:
-        self.rows, self.seed, self.n_rows = rows, seed, len(y)
+        self.rows, self.seed = rows, seed
         self.y = y[rows]
-        self.labels = np.unique(self.y)
-        check_labels(ensemble, self.y, self.labels)
         weight = None if sample_weight is None else sample_weight[rows]
-        self.weight = check_weight(ensemble, weight, self.y, self.y)
-        check_weighted_classes(ensemble, self.y, self.weight)
+        self.targets, self.weight = ensemble._targets_and_weight(
+            prototype, self.y, weight
+        )
         seeded = clone(ensemble).set_params(random_state=seed)
         self.training_seed, self.member_seeds = seeded._seeds()
         self.draws = MemberDraws.of(self.member_seeds)
@@ -82,21 +77,13 @@ class Trial:
         self.member_rows = rows_of_members(
             ensemble, self.prototype, self.y, self.weight, self.draws
         )
-        # Weights are looked up by row.
-        is_repeating = len(np.unique(rows)) < len(rows)
-        self.tells_copies_apart = is_repeating and self.member_rows.bags is not None
         self.stream: Any = None
 
     def open_stream(self, net: Any, dataset: Any, reseed: Callable) -> None:
         """Make the stream of batches, with rows of `dataset`."""
-        self.member_rows.give(net, self._among_all_rows)
-        self.stream = Stream(
-            net,
-            Subset(dataset, self.rows),
-            self.y,
-            self.training_seed,
-            reseed,
-        )
+        targets = net.as_targets(self.targets.encode(self.y))
+        own = self.member_rows.given_to(ArrayPart(dataset, self.rows, targets))
+        self.stream = Stream(net, own, self.y, self.training_seed, reseed)
 
     @property
     def start(self) -> Any:
@@ -107,16 +94,11 @@ class Trial:
     def kind(self) -> tuple:
         """What ensembles must have in common to be made in one workshop."""
         of_net = getattr(self.prototype, "kind", lambda: None)()
-        return tuple(self.labels), of_net
-
-    def _among_all_rows(self, values: np.ndarray) -> np.ndarray:
-        everywhere = np.zeros((*values.shape[:-1], self.n_rows), dtype=values.dtype)
-        everywhere[..., self.rows] = values
-        return everywhere
+        return self.targets.kind, of_net
 
 
-class EnsembleOfSplit(JointEnsembleClassifier):
-    """An ensemble that is fitted to a training set, scored, and forgotten.
+class EnsembleOfSplit:
+    """What an ensemble that is fitted to a training set, scored and forgotten adds.
 
     Most scorers ask for predictions, which its net makes. Its members, and their
     scores, are made when one asks for them.
@@ -124,19 +106,41 @@ class EnsembleOfSplit(JointEnsembleClassifier):
 
     _make_members: Callable[[Any], None]
 
-    def __getattr__(self, name: str) -> Any:
-        if name in ("estimators_", "member_scores_") and "net_" in vars(self):
-            self._make_members(self)
-            return vars(self)[name]
-        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+    @functools.cached_property
+    def estimators_(self) -> list[Any]:
+        return self._made("estimators_")
+
+    @functools.cached_property
+    def member_scores_(self) -> np.ndarray:
+        return self._made("member_scores_")
+
+    def _made(self, name: str) -> Any:
+        if "net_" not in vars(self):
+            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+        self._make_members(self)
+        return vars(self)[name]
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies hold the members; how to make them stays here."""
         if "net_" in vars(self) and "estimators_" not in vars(self):
             self._make_members(self)
-        state = super().__getstate__()
+        state = super().__getstate__()  # type: ignore[misc]
         state.pop("_make_members", None)
         return state
+
+
+class ClassifierOfSplit(EnsembleOfSplit, JointEnsembleClassifier):
+    """A classifier that is fitted to a training set."""
+
+
+class RegressorOfSplit(EnsembleOfSplit, JointEnsembleRegressor):
+    """A regressor that is fitted to a training set."""
+
+
+_OF_SPLIT = {
+    JointEnsembleClassifier: ClassifierOfSplit,
+    JointEnsembleRegressor: RegressorOfSplit,
+}
 
 
 class Workshop:
@@ -144,18 +148,13 @@ class Workshop:
 
     Parameters
     ----------
-    ensemble : JointEnsembleClassifier
+    ensemble : joint ensemble
         With all settings but `lam` and `random_state`, and what `fit` notes of X.
     X : ndarray or CSR array of shape (n_samples, ...)
-    y : ndarray of shape (n_samples,)
-    labels : ndarray of shape (n_classes,)
     """
 
-    def __init__(
-        self, ensemble: Any, X: Any, y: np.ndarray, labels: np.ndarray
-    ) -> None:
-        self.ensemble = ensemble
-        self.X, self.y, self.labels = X, y, labels
+    def __init__(self, ensemble: Any, X: Any) -> None:
+        self.ensemble, self.X = ensemble, X
         self._first: dict[Any, tuple[list[Any], Any]] = {}
         self._dataset: Any = None
 
@@ -164,20 +163,20 @@ class Workshop:
         if trial.start not in self._first:
             reseed(trial.training_seed)
             members = build_members(
-                trial.prototype, self.X, self.labels, trial.member_seeds, reseed
+                trial.prototype, self.X, trial.targets, trial.member_seeds, reseed
             )
             if not self.ensemble.bootstrap:
                 warn_if_identical(members)
             net = self.ensemble._joint_net(
-                trial.prototype, members, self.labels, example=self.X
+                trial.prototype, members, trial.targets, example=self.X
             )
             self._first[trial.start] = members, net
         return self._first[trial.start][1]
 
     def dataset(self, net: Any) -> Any:
-        """All rows, with the targets encoded."""
+        """All rows; targets and weights are of each trial's own."""
         if self._dataset is None:
-            self._dataset = net.get_dataset(self.X, self.y)
+            self._dataset = net.get_dataset(self.X)
         return self._dataset
 
     def net(self, trial: Trial, lam: float, reseed: Callable[[int], None]) -> Any:
@@ -189,17 +188,17 @@ class Workshop:
             module.select(range(module.n_members)),
             first.family_,
             lam,
-            self.labels,
+            trial.targets,
             self.ensemble.precision,
             verbose=0,
         )
 
-    def fitted(self, trial: Trial, net: Any) -> EnsembleOfSplit:
+    def fitted(self, trial: Trial, net: Any) -> Any:
         """The ensemble of a net that is trained."""
-        ensemble = EnsembleOfSplit(**self.ensemble.get_params(deep=False))
+        kind = _OF_SPLIT[type(self.ensemble)]
+        ensemble: Any = kind(**self.ensemble.get_params(deep=False))
         ensemble.set_params(lam=net.lam_, random_state=trial.seed)
         copy_noted(self.ensemble, ensemble)
-        ensemble.classes_ = self.labels
         ensemble._draws = trial.draws
         ensemble._keep_net(net)
         ensemble._make_members = functools.partial(self._add_members, trial)

@@ -1,9 +1,9 @@
 """The combiner of the ensemble, and the diversity that it makes use of."""
 
-import torch
 from torch import Tensor
 
-from sklearn_jointens.losses._families import _at_least_float32
+from sklearn_jointens.losses._families import Categorical
+from sklearn_jointens.losses._families._base import at_least_float32
 
 
 def geometric_mean(logits: Tensor) -> Tensor:
@@ -31,9 +31,9 @@ def geometric_mean(logits: Tensor) -> Tensor:
     >>> geometric_mean(q.log())  # sqrt(.9 * .5) : sqrt(.1 * .5) = 3 : 1
     tensor([[0.7500, 0.2500]])
     """
-    mean = _at_least_float32(logits).mean(0)
-    # Softmax runs several times faster over a dimension that is not the last.
-    return torch.softmax(mean.t().contiguous(), dim=0).t()
+    mean = at_least_float32(logits).mean(0, keepdim=True)
+    family = Categorical()
+    return family.predicted(family.natural(mean))[0]
 
 
 def diversity(logits: Tensor, reduction: str = "mean") -> Tensor:
@@ -71,10 +71,6 @@ def diversity(logits: Tensor, reduction: str = "mean") -> Tensor:
             "The 'reduction' parameter of diversity must be a str among {'mean', "
             f"'none'}}. Got {reduction!r} instead."
         )
-    natural = _at_least_float32(logits).transpose(1, 2).contiguous()
-    # From log-probabilities, not logits: the difference of two large logsumexp would
-    # leave nothing but rounding.
-    mean_log_probability = torch.log_softmax(natural, dim=1).mean(0)
-    value = -torch.logsumexp(mean_log_probability, dim=0)
-    value = value.clamp_min(0)
+    family = Categorical()
+    value = family.diversity(family.natural(logits))
     return value.mean() if reduction == "mean" else value

@@ -12,182 +12,234 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_jointens.losses._families import Categorical, Family, Target
+from sklearn_jointens.losses._families import Categorical, Family
+from sklearn_jointens.losses._target import Target
 
 
 class JointTerms(NamedTuple):
-    """The joint loss and the parts it is made of.
+    """The joint losses of G ensembles, and the parts they are made of.
 
     Attributes
     ----------
     loss : Tensor of shape ()
-        Eq. 4; the only part that carries a gradient.
-    ensemble_loss : Tensor of shape ()
-        The ensemble's mean negative log-likelihood.
-    member_losses : Tensor of shape (n_members,)
+        The sum of `losses`; the only part that carries a gradient.
+    losses : Tensor of shape (n_groups,)
+        Each ensemble's eq. 4.
+    ensemble_losses : Tensor of shape (n_groups,)
+        Each ensemble's mean negative log-likelihood.
+    member_losses : Tensor of shape (n_groups, n_members)
         Each member's mean negative log-likelihood.
-    natural : Tensor of shape (n_outputs, n_samples)
-        The ensemble's natural parameters.
+    ensemble_output : Tensor of shape (n_groups, n_samples, ...)
+        What a member that predicts as the ensemble does would have put out.
+    member_correct : Tensor of shape (n_groups, n_members, n_samples), dtype bool, \
+or None
+        Whether a member predicts the target; None where that was not asked for, or is
+        no question.
     """
 
     loss: Tensor
-    ensemble_loss: Tensor
+    losses: Tensor
+    ensemble_losses: Tensor
     member_losses: Tensor
-    natural: Tensor
+    ensemble_output: Tensor
+    member_correct: Tensor | None
 
     @property
     def diversity(self) -> Tensor:
-        """Mean member loss less ensemble loss (eq. 5), shape ()."""
-        return self.member_losses.mean() - self.ensemble_loss
+        """Mean member loss less ensemble loss (eq. 5), shape (n_groups,)."""
+        return self.member_losses.mean(1) - self.ensemble_losses
+
+    def of_group(self, g: int, n_samples: int) -> "JointTerms":
+        """Those of one ensemble, on its first rows."""
+        one, correct = slice(g, g + 1), self.member_correct
+        return JointTerms(
+            self.losses[g],
+            self.losses[one],
+            self.ensemble_losses[one],
+            self.member_losses[one],
+            self.ensemble_output[one, :n_samples],
+            None if correct is None else correct[one, :, :n_samples],
+        )
 
 
-def row_weights(
+def _row_weights(
     target: Target, weight: Tensor | None, natural: Tensor
 ) -> Tensor | None:
     """Weights that make a sum over rows the criterion's mean; None is 1/n_samples.
 
     Each member's weights are divided by their own sum, so that a member trains as it
-    would alone with these weights. The rows are the last axis.
+    would alone with these weights.
+
+    Returns
+    -------
+    Tensor of shape (n_groups, 1, n_samples) or (n_groups, n_members, n_samples), or \
+None
     """
     if weight is None and target.weight is None and target.normalizer is None:
         return None
-    rows = natural.new_ones(natural.shape[-1]) if weight is None else weight.to(natural)
+    if weight is None:
+        rows = natural.new_ones(natural.shape[-1])
+    else:
+        rows = (weight.unsqueeze(1) if weight.ndim == 2 else weight).to(natural)
     numerator = rows if target.weight is None else rows * target.weight
     divisor = rows if target.normalizer is None else rows * target.normalizer
     tiny = torch.finfo(natural.dtype).tiny
     return numerator / divisor.sum(-1, keepdim=True).clamp_min(tiny)
 
 
-def mean_natural(natural: Tensor, own: Tensor | None) -> Tensor:
-    """Mean over the members of (..., n_members, n_outputs, n_samples).
+def _combined(natural: Tensor, rows: Tensor | None) -> Tensor:
+    """Mean over the members, (n_groups, 1, n_outputs, n_samples).
 
-    Where each has weights of its own, (..., n_members, n_samples), over those that see
-    the row.
+    Where each has weights of its own, over those that see the row.
     """
-    if own is None:
-        return natural.mean(-3)
-    total = own.sum(-2, keepdim=True)
-    share = own / torch.where(total > 0, total, 1)
+    if rows is None or rows.shape[1] == 1:
+        return natural.mean(1, keepdim=True)
+    total = rows.sum(1, keepdim=True)
+    share = rows / torch.where(total > 0, total, 1)
     # A row that no member sees has no part in the loss; its ensemble is the plain mean.
-    share = torch.where(total > 0, share, 1 / own.shape[-2])
+    share = torch.where(total > 0, share, 1 / rows.shape[1])
     # Not einsum: as a matrix product, autocast would run it in half precision.
-    return (natural * share.unsqueeze(-2)).sum(-3)
+    return (natural * share.unsqueeze(2)).sum(1, keepdim=True)
 
 
-def nll_and_mean(
-    natural: Tensor, family: Family, target: Target
-) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood (..., n_samples), and the scaled mean."""
-    bulk, rest, mean = family.moments(natural)
-    if target.scale is not None:
-        bulk, rest = bulk * target.scale, rest * target.scale
-        mean = mean * target.scale.unsqueeze(-2)
-    bulk = bulk - target.inner(natural)
-    return bulk + rest, mean
+def _gradient(
+    mean: Tensor,
+    ensemble_mean: Tensor,
+    target: Target,
+    lam: float | Tensor,
+    rows: Tensor | None,
+    scale: float,
+) -> Tensor:
+    """The closed form, in the memory of the members' means."""
+    # The part that members share first, so that each costs one pass or two in place.
+    factor = scale / mean.shape[1]
+    if rows is None:
+        factor /= mean.shape[3]
+    if isinstance(lam, Tensor):
+        lam = lam.view(-1, 1, 1, 1)
+    shared = ensemble_mean.mul_(factor * lam)
+    target.subtract_from(shared, factor)
+    own = factor * (1 - lam)
+    if rows is not None and rows.shape[1] == 1:
+        by_row = rows.unsqueeze(2)
+        return torch.addcmul(shared * by_row, mean, own * by_row, out=mean)
+    if isinstance(own, Tensor):
+        torch.addcmul(shared, mean, own, out=mean)
+    else:
+        torch.add(shared, mean, alpha=own, out=mean)
+    return mean if rows is None else mean.mul_(rows.unsqueeze(2))
 
 
-def saved_gradient(ctx: Any, grad_loss: Tensor) -> Tensor:
-    """The gradient that the forward pass saved, times that of the loss."""
-    # once_differentiable would not do: it raises only where grad_loss itself has a
-    # gradient, and lets every other second derivative pass as zero.
-    if torch.is_grad_enabled():
-        raise RuntimeError(
-            "The joint loss has no second derivative. Call backward or "
-            "torch.autograd.grad without create_graph=True."
-        )
-    (gradient,) = ctx.saved_tensors
-    # The usual `loss.backward()` needs no further pass; only on the CPU is looking
-    # free.
-    if grad_loss.device.type != "cpu" or grad_loss.item() != 1:
-        gradient = gradient * grad_loss
-    return gradient
-
-
-class _JointLoss(torch.autograd.Function):
-    """Eq. 4 with the closed-form gradient, computed once, in the forward pass."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        natural: Tensor,
-        family: Family,
-        target: Target,
-        lam: float,
-        weight: Tensor | None,
-        gradient_scale: float,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        n_members, _, n_samples = natural.shape
-        rows = row_weights(target, weight, natural)
-        member_nll, mean = nll_and_mean(natural, family, target)
-        own_rows = rows if rows is not None and rows.ndim == 2 else None
-        ensemble = mean_natural(natural, own_rows)
-        ensemble_nll, ensemble_mean = nll_and_mean(ensemble[None], family, target)
-        if rows is None:
-            member_losses, ensemble_loss = member_nll.mean(1), ensemble_nll.mean()
-        else:
-            ensemble_rows = rows.mean(0) if rows.ndim == 2 else rows
-            member_losses = (member_nll * rows).sum(1)
-            ensemble_loss = (ensemble_nll[0] * ensemble_rows).sum()
-        loss = torch.lerp(member_losses.mean(), ensemble_loss, lam)
-
-        if ctx.needs_input_grad[0]:
-            # scale * (lam * mean(zbar) + (1 - lam) * mean(z_j)) - statistic, the shared
-            # part first, so that each member costs one pass or two in place.
-            factor = gradient_scale / n_members
-            if rows is None:
-                factor /= n_samples
-            shared = ensemble_mean[0].mul_(factor * lam)
-            shared = target.subtract_from(shared, factor)
-            own = factor * (1 - lam)
-            if rows is not None and rows.ndim == 1:
-                gradient = torch.addcmul(shared * rows, mean, rows, value=own, out=mean)
-            else:
-                gradient = torch.add(shared, mean, alpha=own, out=mean)
-                if rows is not None:
-                    gradient.mul_(rows[:, None, :])
-            ctx.save_for_backward(gradient)
-        ctx.mark_non_differentiable(ensemble_loss, member_losses, ensemble)
-        return loss, ensemble_loss, member_losses, ensemble
+class _Sum(torch.autograd.Function):
+    """The sum of the losses, whose gradient is known."""
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, *_: Tensor) -> tuple[Any, ...]:
-        return saved_gradient(ctx, grad_loss), None, None, None, None, None
+    def forward(ctx: Any, natural: Tensor, losses: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return losses.sum()
+
+    @staticmethod
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, None, None]:
+        # once_differentiable would not do: it raises only where grad_loss itself has a
+        # gradient, and lets every other second derivative pass as zero.
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "The joint loss has no second derivative. Call backward or "
+                "torch.autograd.grad without create_graph=True."
+            )
+        (gradient,) = ctx.saved_tensors
+        # The usual `loss.backward()` needs no further pass; only on the CPU is looking
+        # free.
+        if grad_loss.device.type != "cpu" or grad_loss.item() != 1:
+            gradient = gradient * grad_loss
+        return gradient, None, None
 
 
 def joint_terms(
-    natural: Tensor,
+    outputs: Tensor,
     y: Tensor,
-    lam: float,
+    lam: float | Tensor,
     weight: Tensor | None = None,
     family: Family | None = None,
     gradient_scale: float = 1.0,
+    predicting: Family | None = None,
 ) -> JointTerms:
-    """Joint loss of natural parameters, with the parts it is made of.
+    """Joint losses of G ensembles, each with rows and a lam of its own.
+
+    A group of fewer rows is padded with rows of weight 0, whose targets are any valid
+    ones and whose outputs are any numbers of a finite loss.
 
     Parameters
     ----------
-    natural : Tensor of shape (n_members, n_outputs, n_samples)
-        ``family.natural(outputs)``.
-    y : Tensor of shape (n_samples,)
-        Encoded targets.
-    lam : float in [0, 1]
-        0: independent members; 1: one end-to-end system.
-    weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
-        Row weights, the same for all members or each member's own.
+    outputs : Tensor of shape (n_groups * n_members, n_samples, ...)
+        Members' outputs, those of a group next to each other.
+    y : Tensor of shape (n_groups, n_samples) or (n_groups, n_samples, n_targets)
+        Encoded targets of each group.
+    lam : float in [0, 1], or Tensor of shape (n_groups,)
+        0: independent members; 1: one end-to-end system. A float is all groups'.
+    weight : Tensor of shape (n_groups, n_samples), (n_groups, n_members, n_samples) \
+or None
+        Row weights, the same for all members of a group or each member's own.
     family : Family or None, default=None
         ``None`` is `Categorical()`.
     gradient_scale : float, default=1.0
-        Factor of the gradient, and of nothing else. The number of members gives each
-        member the gradient it would have alone.
+        Factor of the gradient, and of nothing else. The number of members of a group
+        gives each member the gradient it would have alone.
+    predicting : Family or None, default=None
+        Of what is predicted: `family` itself, or one that `transforms_members`. With
+        ``None`` nothing is said of what is correct.
 
     Returns
     -------
     JointTerms
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.losses import joint_terms
+    >>> logits = torch.tensor([[[2.0, 0.0]], [[0.0, 1.0]]])  # 2 members, 1 sample
+    >>> twice = torch.cat([logits, logits])  # 2 groups of them
+    >>> y = torch.tensor([[0], [0]])
+    >>> joint_terms(twice, y, lam=torch.tensor([0.0, 1.0])).losses
+    tensor([0.7201, 0.4741])
     """
     family = Categorical() if family is None else family
-    target = family.target(y, natural.shape[1], natural.dtype)
-    terms = _JointLoss.apply(natural, family, target, lam, weight, gradient_scale)
-    return JointTerms(*terms)
+    dtype = torch.promote_types(outputs.dtype, torch.float32)
+    target = family.target(y, outputs.shape[2:].numel(), dtype)
+    flat = family.natural(outputs, target.origin)
+    with torch.no_grad():
+        natural = flat.unflatten(0, (len(y), -1))
+        rows = _row_weights(target, weight, natural)
+        if isinstance(lam, Tensor):
+            lam = lam.to(natural)
+        correct = None
+        if predicting is family:
+            nll, mean, correct = family.nll_mean_and_correct(natural, target, y)
+        else:
+            nll, mean = family.nll_and_mean(natural, target)
+        ensemble = _combined(natural, rows)
+        ensemble_nll, ensemble_mean = family.nll_and_mean(ensemble, target)
+        if rows is None:
+            member_losses = nll.mean(2)
+            ensemble_losses = ensemble_nll.squeeze(1).mean(1)
+        else:
+            member_losses = (nll * rows).sum(2)
+            ensemble_losses = (ensemble_nll.squeeze(1) * rows.mean(1)).sum(1)
+        losses = torch.lerp(member_losses.mean(1), ensemble_losses, lam)
+        if predicting is None or not predicting.transforms_members:
+            output = family.output(ensemble, target.origin)
+        else:
+            members = predicting.natural(outputs).unflatten(0, (len(y), -1))
+            correct = predicting.correct(members, y)
+            output = predicting.output(_combined(members, rows))
+        if flat.requires_grad:
+            gradient = _gradient(
+                mean, ensemble_mean, target, lam, rows, gradient_scale
+            ).view(flat.shape)
+    loss = _Sum.apply(flat, losses, gradient) if flat.requires_grad else losses.sum()
+    return JointTerms(
+        loss, losses, ensemble_losses, member_losses, output.squeeze(1), correct
+    )
 
 
 def joint_loss(
@@ -208,8 +260,9 @@ def joint_loss(
         business. Half precision is computed in float32. Fastest when the samples are
         contiguous in memory, as the vectorized modules of
         `sklearn_jointens.nn` put them out.
-    target : Tensor of shape (n_samples,), dtype int64
-        The classes, 0 to n_classes - 1.
+    target : Tensor of shape (n_samples,) or (n_samples, n_targets)
+        The classes, 0 to n_classes - 1; or what else the family is of: numbers, or 0
+        and 1 for each of several labels.
     lam : float in [0, 1]
         Where to train between independent members (0) and one end-to-end system (1).
     weight : Tensor of shape (n_samples,) or (n_members, n_samples), default=None
@@ -265,15 +318,23 @@ def joint_loss(
             f"n_samples, n_classes). Got {tuple(logits.shape)} instead."
         )
     n_members, n_samples = logits.shape[:2]
-    if target.shape != (n_samples,):
+    shapes = family.target_shapes(n_samples, logits.shape[2:].numel())
+    if target.shape not in shapes:
         raise ValueError(
-            "The 'target' parameter of joint_loss must have the shape (n_samples,) = "
-            f"({n_samples},). Got {tuple(target.shape)} instead."
+            "The 'target' parameter of joint_loss must have the shape "
+            f"{' or '.join(map(_in_words, sorted(shapes)))}. Got "
+            f"{tuple(target.shape)} instead."
         )
-    if weight is not None and weight.shape not in (target.shape, logits.shape[:2]):
+    if weight is not None and weight.shape not in (target.shape[:1], logits.shape[:2]):
         raise ValueError(
             "The 'weight' parameter of joint_loss must have the shape (n_samples,) = "
             f"({n_samples},) or (n_members, n_samples) = ({n_members}, {n_samples}). "
             f"Got {tuple(weight.shape)} instead."
         )
-    return joint_terms(family.natural(logits), target, lam, weight, family).loss
+    y, weight = target.unsqueeze(0), None if weight is None else weight.unsqueeze(0)
+    return joint_terms(logits, y, lam, weight, family).loss
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    names = "(n_samples,)" if len(shape) == 1 else "(n_samples, n_targets)"
+    return f"{names} = {shape}"

@@ -8,48 +8,60 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Target:
-    """The target's part of the negative log-likelihood, shared by all members.
+    """The targets of G ensembles, shared by the members of each.
+
+    Tensors broadcast against (n_groups, n_members, n_outputs, n_samples), or the same
+    without the outputs.
 
     Attributes
     ----------
-    index : Tensor of shape (n_samples,), dtype int64, or None
+    index : Tensor of shape (n_groups, n_samples), dtype int64, or None
         Where the observed class's parameter of each row stands among the flattened
-        (n_outputs, n_samples), if the statistic is the indicator of one class;
-        ``None`` where `statistic` is given.
-    statistic : Tensor of shape (n_outputs, n_samples) or None
-        The sufficient statistic of each row.
-    scale : Tensor of shape (n_samples,) or None
+        (n_outputs, n_samples) of a group, if the statistic is the indicator of one
+        class.
+    statistic : Tensor of shape (n_groups, 1, n_outputs, n_samples) or None
+        The sufficient statistic of each row. It is 0 where there is no `index` either.
+    scale : Tensor or None
         The factor of the log-partition; ``None`` is 1.
-    weight : Tensor of shape (n_samples,) or None
+    base : Tensor of shape (n_groups, 1, n_samples) or None
+        What a row's loss has whatever its natural parameters; ``None`` is 0.
+    weight : Tensor of shape (n_groups, 1, n_samples) or None
         What the criterion multiplies each row with; ``None`` is 1.
-    normalizer : Tensor of shape (n_samples,) or None
+    normalizer : Tensor of shape (n_groups, 1, n_samples) or None
         What the criterion divides by, summed over rows; ``None`` is 1.
+    origin : Tensor of shape (n_groups, 1, n_outputs, n_samples) or None
+        Where outputs are measured from, so that nothing cancels: the target itself.
     """
 
     index: Tensor | None = None
     statistic: Tensor | None = None
     scale: Tensor | None = None
+    base: Tensor | None = None
     weight: Tensor | None = None
     normalizer: Tensor | None = None
+    origin: Tensor | None = None
 
-    def inner(self, natural: Tensor) -> Tensor:
-        """``<statistic, natural>`` for every member and row, (n_members, n_samples)."""
-        if self.index is not None:
+    def observed(self, natural: Tensor) -> Tensor:
+        """The parameter of the observed class, (n_groups, n_members, n_samples)."""
+        assert self.index is not None
+        flat = natural.flatten(2)
+        if len(flat) == 1:
             # Several times faster than to gather with an index for each member.
-            return natural.flatten(1).index_select(1, self.index)
-        assert self.statistic is not None
-        return (natural * self.statistic).sum(1)
+            return flat.squeeze(0).index_select(1, self.index[0]).unsqueeze(0)
+        return flat.gather(2, self.index.unsqueeze(1).expand(-1, flat.shape[1], -1))
 
-    def subtract_from(self, mean: Tensor, factor: float) -> Tensor:
-        """``mean - factor * statistic``, in place on `mean` (n_outputs, n_samples)."""
-        if self.index is not None:
-            ones = mean.new_ones(len(self.index))
-            mean.view(-1).index_add_(0, self.index, ones, alpha=-factor)
-            return mean
-        assert self.statistic is not None
-        return mean.sub_(self.statistic, alpha=factor)
+    def subtract_from(self, mean: Tensor, factor: float) -> None:
+        """``mean - factor * statistic``, in place on (n_groups, 1, n_outputs, n)."""
+        if self.statistic is not None:
+            mean.sub_(self.statistic, alpha=factor)
+        elif self.index is not None:
+            flat, index = mean.flatten(1), self.index
+            if len(flat) == 1:
+                flat, index = flat.squeeze(0), index.squeeze(0)
+            flat.scatter_add_(-1, index, flat.new_full(index.shape, -factor))
 
 
 def flat_index(y: Tensor) -> Tensor:
-    """Where classes stand among flattened (n_outputs, n_samples)."""
-    return torch.arange(len(y), device=y.device).add_(y, alpha=len(y))
+    """Where classes (..., n_samples) stand among flattened (n_outputs, n_samples)."""
+    n_samples = y.shape[-1]
+    return torch.arange(n_samples, device=y.device).add(y, alpha=n_samples)

@@ -169,13 +169,9 @@ def _results(module: VectorizedModule, x: Tensor) -> dict[str, Tensor]:
             total = total + (output * weights.to(output)).sum()
     if isinstance(total, Tensor):
         total.backward()
-    if isinstance(module, LoopModule):
-        members = [named_tensors(member) for member in module.members]
-        states = [{name: _state(t) for name, t in one.items()} for one in members]
-        state = stack_outputs(states)
-    else:
-        tensors = named_tensors(module.members)
-        state = {name: _state(tensor) for name, tensor in tensors.items()}
+    tensors = [named_tensors(tree) for tree in module._trees]
+    states = [{name: _state(t) for name, t in one.items()} for one in tensors]
+    state = states[0] if module.is_stacked else stack_outputs(states)
     results.update((f"the gradient or buffer '{name}'", t) for name, t in state.items())
     return results
 

@@ -14,11 +14,23 @@ from sklearn_jointens.training._joint_net import (
     JointNet,
     joint_net,
 )
-from sklearn_jointens.training._member_net import MemberNet, MemberNetClassifier
+from sklearn_jointens.training._member_net import (
+    MemberNet,
+    MemberNetClassifier,
+    MemberNetRegressor,
+)
 from sklearn_jointens.training._random import isolated_random_state
+from sklearn_jointens.training._targets import (
+    Targets,
+    class_targets,
+    number_family,
+    targets_of,
+)
 from sklearn_jointens.training.tables import (
     ColumnCodes,
+    TabularNet,
     TabularNetClassifier,
+    TabularNetRegressor,
     is_frame,
 )
 
@@ -31,7 +43,12 @@ __all__ = [
     "MemberFolds",
     "MemberNet",
     "MemberNetClassifier",
+    "MemberNetRegressor",
+    "TabularNet",
     "TabularNetClassifier",
+    "TabularNetRegressor",
+    "Targets",
+    "class_targets",
     "copied_net",
     "derived_net",
     "interrupt",
@@ -39,6 +56,8 @@ __all__ = [
     "isolated_random_state",
     "joint_net",
     "no_interrupt_lost",
+    "number_family",
     "resolve_device",
+    "targets_of",
     "unfitted_net",
 ]

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 from skorch.dataset import Dataset
 from torch import Tensor
-from torch.utils.data import Subset, default_collate
+from torch.utils.data import Subset
 
 # Options of DataLoader that a sliced batch honours or has no need of.
 SLICEABLE_OPTIONS = {
@@ -102,7 +102,7 @@ _CHUNK_ROWS = 1000
 
 
 def chunk_size(module: Any, X: Any) -> int:
-    """Rows a chunk: enough to be fast, few enough that activations stay small."""
+    """Rows a chunk of an array or data set: fast, with activations that stay small."""
     if X.shape[0] == 1:
         return 1
     width = max(1, module.row_width * int(np.prod(X.shape[2:])))
@@ -148,7 +148,14 @@ class ArrayDataset(Dataset):
     device : str or torch.device
         Where batches are wanted. The whole array is kept there if it fits; otherwise
         its rows are gathered on the host, and only targets are kept there.
+
+    Attributes
+    ----------
+    member_rows : MemberRows or None
+        What the rows count in a fit, which gives it to the data set.
     """
+
+    member_rows: Any = None
 
     def __init__(
         self, X: Any, y: Tensor | None, dtype: torch.dtype, device: str | torch.device
@@ -165,6 +172,11 @@ class ArrayDataset(Dataset):
         # Where `rows` takes the index.
         self.index_device = self.device if is_resident else torch.device("cpu")
         super().__init__(X, None if y is None else y.to(self.device))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of X."""
+        return tuple(self.X.shape)
 
     def transform(self, X: Any, y: Any) -> tuple[Tensor, Any]:
         """One row, for an iterator of the user's own."""
@@ -190,10 +202,56 @@ class ArrayDataset(Dataset):
         return torch.index_select(self.X, 0, index, out=rows)
 
 
+class ArrayPart(ArrayDataset):
+    """Some rows of another data set, with targets of their own; X is shared.
+
+    Parameters
+    ----------
+    whole : ArrayDataset
+    places : ndarray of shape (n_samples,), int64
+        Of the rows in `whole`; one may come several times.
+    y : Tensor of shape (n_samples,)
+        Encoded targets.
+    """
+
+    def __init__(self, whole: ArrayDataset, places: np.ndarray, y: Tensor) -> None:
+        vars(self).update(vars(whole))
+        self.whole = whole
+        self.places = as_tensor(places).to(whole.index_device)
+        self.y, self._len = y.to(whole.device), len(places)
+
+    @property
+    def X(self) -> Any:
+        """A copy of the rows, which nothing that is fast asks for."""
+        return self.whole.X[self.places]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of X."""
+        return (len(self), *self.whole.shape[1:])
+
+    def rows(self, index: slice | Tensor) -> Tensor:
+        """The rows of X at `index`, dense, as members take them."""
+        return self.whole.rows(self.places[index])
+
+
+class AllRows(Subset):
+    """A user's data set with something to it; what else one asks of it, it has."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(dataset, list(range(len(dataset))))
+
+    def __getattr__(self, name: str) -> Any:
+        # A sampler may want the targets, say.
+        if name == "dataset" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
 def unwrap_subset(dataset: Any) -> tuple[Any, Tensor | None]:
     """The data set under (nested) Subsets, and the rows they keep (None: all)."""
     index: np.ndarray | None = None
-    while isinstance(dataset, Subset):
+    while isinstance(dataset, Subset) and not isinstance(dataset, AllRows):
         outer = np.asarray(dataset.indices)
         index = outer if index is None else outer[index]
         dataset = dataset.dataset
@@ -277,71 +335,3 @@ class BatchSlicer:
             y = X.new_zeros(len(X)) if y is None else y[index]
             weight = None if self.weight is None else self.weight[..., index]
             yield Batch(X, y, weight)
-
-
-class _Numbered(torch.utils.data.Dataset):
-    """A user's data set whose items also say which row they are."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __getattr__(self, name: str) -> Any:
-        # A sampler may want the targets; but rows are fetched here, one by one.
-        if name == "dataset" or name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, i: int) -> tuple[Any, int]:
-        return self.dataset[i], i
-
-
-class WeightedLoader:
-    """A user's own loader, whose batches are given the weights of their rows.
-
-    Parameters
-    ----------
-    build : callable
-        Makes the loader from a data set.
-    dataset : torch Dataset
-    weight : Tensor of shape (n_samples,) or (n_members, n_samples)
-        Weights of all rows of the data set under any Subset.
-    """
-
-    def __init__(self, build: Any, dataset: Any, weight: Tensor) -> None:
-        _, index = unwrap_subset(dataset)
-        self.loader = build(_Numbered(dataset))
-        collate = getattr(self.loader, "collate_fn", default_collate)
-        if collate is not default_collate:
-            raise ValueError(
-                "The 'collate_fn' of the member's iterators must be torch's own when "
-                "rows have weights (sample_weight, class_weight, bootstrap). "
-                f"Got {collate!r} instead."
-            )
-        self.weight = weight if index is None else weight[..., index.to(weight.device)]
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self.loader:
-            if not _is_numbered(batch):
-                raise ValueError(
-                    "The 'iterator_train' and 'iterator_valid' parameters of the "
-                    "member must leave batches as they are when rows have weights "
-                    "(sample_weight, class_weight, bootstrap); change rows in a "
-                    f"'dataset'. Got {type(self.loader).__name__} instead."
-                )
-            (X, y), i = batch
-            yield Batch(X, y, self.weight[..., to_device(i, self.weight.device)])
-
-
-def _is_numbered(batch: Any) -> bool:
-    """Whether a batch is numbered items, put together and otherwise as they were."""
-    try:
-        (_, y), i = batch
-    except (TypeError, ValueError):
-        return False
-    return isinstance(i, Tensor) and i.shape == (len(y),)

@@ -10,7 +10,6 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor, nn
 
-from sklearn_jointens.losses import TransformedProbabilities
 from sklearn_jointens.training._callbacks import MemberNormClipping, is_stock
 from sklearn_jointens.training._seams import overrides
 
@@ -60,7 +59,7 @@ def why_stock(net: Any) -> str | None:
     for name in _STEP_METHODS:
         if overrides(net, name):
             return f"{prototype_class.__name__} has a '{name}' of its own"
-    if isinstance(net.prediction_family_, TransformedProbabilities):
+    if net.prediction_family_.transforms_members:
         return "'predict_nonlinearity' is a function of the user's own"
     for name, callback in net.callbacks_:
         looks = type(callback).on_grad_computed is not Callback.on_grad_computed

@@ -21,6 +21,13 @@ def new_plain(cls: Any) -> Any:
     return cls.__new__(cls)
 
 
+def net_with(net: Any, **attributes: Any) -> Any:
+    """A copy of a net with other attributes, which shares the rest."""
+    other = new_plain(type(net))
+    vars(other).update(vars(net), **attributes)
+    return other
+
+
 @functools.cache
 def derive_class(mixin: Any, prototype_class: Any) -> Any:
     """The prototype's class with a mixin in front; the same class for the same pair."""
@@ -103,9 +110,8 @@ def copied_net(net: Any) -> Any:
     -------
     MemberNet
     """
-    copied = new_plain(type(net))
     own = {"module_": copy_of(net.module_), "history_": copy.copy(net.history_)}
-    vars(copied).update({**vars(net), **own})
+    copied = net_with(net, **own)
     for name in net.transient_names:
         vars(copied).pop(name, None)
     return copied

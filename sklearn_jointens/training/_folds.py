@@ -196,15 +196,15 @@ class FoldSlicer:
             yield Batch(X, self.dataset.y[there], weight, self.members[fold])
 
 
-def folds_of(iterator: Any, net: Any) -> FoldSlicer:
-    """A net's validation batches, fold by fold.
+def by_fold(iterator: Any, folds: Folds) -> FoldSlicer:
+    """The batches of validation fold by fold.
 
     Parameters
     ----------
     iterator : BatchSlicer
         Over all rows.
-    net : JointNet
-        With the rows' folds and weights.
+    folds : Folds
+        Of all rows of the data set.
 
     Raises
     ------
@@ -217,7 +217,7 @@ def folds_of(iterator: Any, net: Any) -> FoldSlicer:
             "'dataset' or 'iterator_valid' of its own, whose rows cannot be told "
             f"apart. Got {type(iterator).__name__} for its batches instead."
         )
-    return FoldSlicer(iterator.subset, iterator.weight, net.folds_, iterator.batch_size)
+    return FoldSlicer(iterator.subset, iterator.weight, folds, iterator.batch_size)
 
 
 class SomeMembers:

@@ -7,6 +7,7 @@ the ENSEMBLE wherever a network is predicted with or scored.
 
 import functools
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,9 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sklearn_jointens.losses import Family, TransformedProbabilities, joint_terms
-from sklearn_jointens.losses._joint import mean_natural
+from sklearn_jointens.losses import Family, joint_terms
 from sklearn_jointens.nn import VectorizedModule
-from sklearn_jointens.training._batches import Batch, unwrap_subset
+from sklearn_jointens.training._batches import Batch
 from sklearn_jointens.training._callbacks import (
     EpochLog,
     FitProgress,
@@ -28,7 +28,7 @@ from sklearn_jointens.training._callbacks import (
 )
 from sklearn_jointens.training._copies import derived_net
 from sklearn_jointens.training._epoch import lone_rows_explained, run_without_waiting
-from sklearn_jointens.training._folds import SomeMembers, folds_of
+from sklearn_jointens.training._folds import SomeMembers, by_fold
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._member_net import MemberNet
@@ -41,32 +41,39 @@ from sklearn_jointens.training._prediction import (
     prediction_family,
 )
 from sklearn_jointens.training._record import EpochRecord
+from sklearn_jointens.training._rows import MemberRows, rows_in
 from sklearn_jointens.training._seams import overrides
 from sklearn_jointens.training._step_graph import StepGraph, step_graph
+from sklearn_jointens.training._targets import Targets
 
 
 class DivergenceError(FloatingPointError):
     """The training loss became NaN or infinite."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step that is being taken: the weights of its rows, and what is found of them.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
+    found : dict
+        What `get_loss` adds to what skorch's step returns.
+    """
+
+    weight: Tensor | None = None
+    found: dict[str, Any] = field(default_factory=dict)
+
+
 class JointNet(MemberNet):
     """What `JointNet` adds to the prototype's own class; see `joint_net`."""
-
-    transient_names = (
-        "step_",
-        "step_graph_",
-        "records_",
-        "scored_",
-        "batch_weight_",
-        "vectorized_",
-        "some_members_",
-    )
 
     # Wrapped in a tuple: skorch wants modules to be set by `initialize_module` alone.
     vectorized_: tuple[VectorizedModule]
     family_: Family
-    # Of what is predicted, see `prediction_family`.
-    prediction_family_: Any = None
+    # Of what is predicted: the same, unless it `transforms_members`.
+    prediction_family_: Family = Family()
     lam_: float
     precision_: str | None = None
     callbacks_: list[tuple[str, Any]]
@@ -78,6 +85,8 @@ class JointNet(MemberNet):
     # How the steps of the last fit were taken, and why; see `step_graph`.
     stepping_: str
     step_graph_: StepGraph | None = None
+    # The one that is being taken.
+    step_: Step | None = None
 
     def get_default_callbacks(self) -> list[Any]:
         callbacks = []
@@ -123,19 +132,16 @@ class JointNet(MemberNet):
         return args, options
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        if self.folds_ is None:
-            return super().get_split_datasets(X, y, **params)
-        # Members learn from the rows that their weights say.
         dataset = self.get_dataset(X, y)
-        self.weighted_, _ = unwrap_subset(dataset)
+        if rows_in(dataset).folds is None:
+            return super().get_split_datasets(dataset, y, **params)
+        # Members learn from the rows that their weights say.
         return dataset, dataset
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         iterator = super().get_iterator(dataset, training=training)
-        base, _ = unwrap_subset(dataset)
-        if training or self.folds_ is None or base is not self.weighted_:
-            return iterator
-        return folds_of(iterator, self)
+        folds = rows_in(dataset).folds
+        return iterator if training or folds is None else by_fold(iterator, folds)
 
     # -- one step --------------------------------------------------------------------
 
@@ -156,29 +162,20 @@ class JointNet(MemberNet):
     ) -> Tensor:
         """Joint loss in training; the ensemble's own loss in validation."""
         y = to_tensor(y_true, device=self.device)
-        natural = self.family_.natural(y_pred)
         # The loss is reported as it is, and its gradient is a member's own: eq. 4
         # divides it by the number of members, which would tie lr to their number.
+        step = Step() if self.step_ is None else self.step_
         terms = joint_terms(
-            natural,
-            y,
+            y_pred,
+            y.unsqueeze(0),
             self.lam_,
-            self.batch_weight_,
+            None if step.weight is None else step.weight.unsqueeze(0),
             self.family_,
-            gradient_scale=natural.shape[0],
+            gradient_scale=len(y_pred),
+            predicting=self.prediction_family_,
         )
-        family, ensemble = self.prediction_family_, terms.natural
-        if isinstance(family, TransformedProbabilities):
-            natural = family.natural(y_pred.detach())
-            own = self.batch_weight_
-            own = own if own is not None and own.ndim == 2 else None
-            ensemble = mean_natural(natural, own)
-        self.step_.update(
-            y_pred=family.output(ensemble),
-            terms=terms,
-            member_correct=family.is_correct(natural.detach(), y),
-        )
-        return terms.loss if training else terms.ensemble_loss
+        step.found.update(y_pred=terms.ensemble_output[0], terms=terms)
+        return terms.loss if training else terms.ensemble_losses[0]
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         if self.step_graph_ is not None:
@@ -207,22 +204,33 @@ class JointNet(MemberNet):
         fit_params: dict[str, Any],
         training: bool = False,
     ) -> dict[str, Any]:
-        if training and self.weight_ is not None and not isinstance(batch, Batch):
+        if (
+            training
+            and not isinstance(batch, Batch)
+            and rows_in(self.trained_).counts(training=True) is not None
+        ):
             raise ValueError(
                 "The member's class must train on the batches of its iterators as they "
                 "are when rows have weights (sample_weight, class_weight, bootstrap). "
                 f"Got batches of {type(batch).__name__} instead, which have none."
             )
-        # Not as attributes, which skorch looks through its parameters for.
-        vars(self).update(batch_weight_=getattr(batch, "weight", None), step_={})
-        step = step_fn(batch, **fit_params)
-        if not self.step_:
+        # `train_step` takes its own by way of `train_step_single`.
+        around, step = self.step_, Step(getattr(batch, "weight", None))
+        # Not as an attribute, which skorch looks through its parameters for.
+        vars(self).update(step_=step)
+        try:
+            taken = step_fn(batch, **fit_params)
+        finally:
+            vars(self).update(step_=around)
+        if not step.found:
             raise ValueError(
                 "The member's class must compute the loss with 'get_loss', which is "
                 "that of all members. Got other steps of "
                 f"{type(self).prototype_class.__name__} instead."
             )
-        return step if "terms" in step else {**step, **self.step_}
+        if around is not None:
+            around.found.update(step.found)
+        return taken if "terms" in taken else {**taken, **step.found}
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         outputs = super().evaluation_step(batch, training=training)
@@ -230,17 +238,26 @@ class JointNet(MemberNet):
         return family.output(family.natural(outputs).mean(0))
 
     def _get_predict_nonlinearity(self) -> Any:
-        if isinstance(self.prediction_family_, TransformedProbabilities):
+        if self.prediction_family_.transforms_members:
             return torch.nn.Identity()  # steps put out probabilities
         return super()._get_predict_nonlinearity()
 
     # -- one epoch -------------------------------------------------------------------
 
-    def fit_loop(self, X: Any, y: Any = None, epochs: Any = None, **params: Any) -> Any:
+    def fit_loop(
+        self,
+        X: Any,
+        y: Any = None,
+        epochs: Any = None,
+        rows: MemberRows | None = None,
+        **params: Any,
+    ) -> Any:
         self.epochs_ = self.max_epochs if epochs is None else epochs
         self.has_ended_ = has_ended = False
         steady_heap()
         try:
+            if not (rows is None or rows.are_plain):
+                X = rows.given_to(self.get_dataset(X, y))
             with step_graph(self, super().train_step) as self.step_graph_:
                 super().fit_loop(X, y, epochs=epochs, **params)
             has_ended = True
@@ -290,6 +307,7 @@ class JointNet(MemberNet):
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
         for record in self.records_.values():
             record.clear()
+        self.trained_ = dataset_train
         # What the members are scored on afterwards.
         self.scored_ = dataset_train if dataset_valid is None else dataset_valid
 
@@ -297,9 +315,7 @@ class JointNet(MemberNet):
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
         super().on_batch_end(net, batch=batch, training=training, **step)
-        self.records_[training].add(
-            step["terms"], step["member_correct"], step.get("members")
-        )
+        self.records_[training].add(step["terms"], step.get("members"))
 
     def on_epoch_end(self, net: Any, **kw: Any) -> None:
         super().on_epoch_end(net, **kw)
@@ -347,7 +363,7 @@ def joint_net(
     vectorized: VectorizedModule,
     family: Family,
     lam: float,
-    labels: np.ndarray,
+    targets: Targets,
     precision: str | None = None,
     **params: Any,
 ) -> Any:
@@ -362,8 +378,8 @@ def joint_net(
     family : Family
         Of the prototype's criterion.
     lam : float in [0, 1]
-    labels : ndarray of shape (n_classes,)
-        The classes, in the order of the encoded targets.
+    targets : Targets
+        What y holds.
     precision : {"tf32", "bf16"} or None, default=None
         Of training: TensorFloat-32 on CUDA, or bfloat16 in the forward pass.
     **params : dict
@@ -377,12 +393,12 @@ def joint_net(
     net = derived_net(prototype, JointNet)
     net.set_params(**params)
     net.vectorized_ = (vectorized,)
-    net.family_ = family
     net.lam_ = lam
     net.precision_ = precision
-    net.labels_ = labels
+    net.targets_ = targets
     net.initialize()
-    net.prediction_family_ = prediction_family(net, family)
+    predicting = net.prediction_family_ = prediction_family(net, family)
+    net.family_ = family if predicting.transforms_members else predicting
     net.has_own_batches_ = has_own_batches(net)
     net.input_dtypes_ = input_dtypes(vectorized)
     return net

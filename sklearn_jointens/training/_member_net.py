@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.dataset import Dataset, get_len
 from skorch.history import History
+from skorch.utils import to_tensor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -24,13 +25,13 @@ from sklearn_jointens.training._batches import (
     SLICEABLE_OPTIONS,
     ArrayDataset,
     BatchSlicer,
-    WeightedLoader,
     as_tensor,
     unwrap_subset,
 )
 from sklearn_jointens.training._copies import (
     cloned,
     derive_class,
+    net_with,
     new_plain,
     resolve_device,
 )
@@ -41,9 +42,11 @@ from sklearn_jointens.training._module_arguments import (
     sizes_from_data,
     weight_dtype,
 )
-from sklearn_jointens.training._prediction import check_row_count
+from sklearn_jointens.training._prediction import check_row_count, prediction_family
+from sklearn_jointens.training._rows import WeightedLoader, weight_of
 from sklearn_jointens.training._seams import is_own
 from sklearn_jointens.training._splits import split_rows
+from sklearn_jointens.training._targets import Targets, targets_of
 
 if TYPE_CHECKING:
     from skorch import NeuralNet as _SkorchNet
@@ -57,39 +60,33 @@ class MemberNet(_SkorchNet):
     # Makes numbers of frames, where there is more to do than to take the numbers.
     columns_: Any = None
 
-    # Set by `observe`: sizes the module takes from the data, labels, X's dtype.
+    # Set by `observe`: what y holds, and the sizes that the module takes from the data.
+    targets_: Targets | None = None
     data_sizes_: dict[str, Any] | None = None
-    labels_: np.ndarray | None = None
     device: Any
     init_context_: Any = None
     is_training_: bool = False
 
-    # What only training needs does not travel with a pickle.
-    transient_names: tuple[str, ...] = (
-        "optimizer_",
-        "weight_",
-        "valid_weight_",
-        "weighted_",
-        "folds_",
+    # What a fit leaves behind, the data among it, and needs no more when it is over.
+    names_of_a_fit = (
+        "trained_",
+        "scored_",
+        "step_",
+        "step_graph_",
+        "records_",
+        "some_members_",
     )
-
-    # Of a fit under way: weights of the rows, see JointNet, and the data set that they
-    # belong to.
-    weight_: Tensor | None = None
-    valid_weight_: Tensor | None = None
-    weighted_: Any = None
-    # And the folds that they are in, where members are validated on them.
-    folds_: Any = None
+    # What only training needs does not travel with a pickle.
+    transient_names = (*names_of_a_fit, "is_training_", "optimizer_", "vectorized_")
 
     def initialize(self) -> Any:
         self.device = resolve_device(self.device)
         return super().initialize()
 
-    def observe(self, X: Any, labels: np.ndarray) -> "MemberNet":
-        """Take the sizes of the module from X and the labels, before initializing."""
-        self.labels_ = np.asarray(labels)
-        one_logit = self._is_one_logit()
-        self.data_sizes_ = sizes_from_data(X, len(labels), one_logit)
+    def observe(self, X: Any, targets: Targets) -> "MemberNet":
+        """Take the sizes of the module from X and the targets, before initializing."""
+        self.targets_ = targets
+        self.data_sizes_ = sizes_from_data(X, targets.n_outputs)
         return self
 
     def sibling(self) -> "MemberNet":
@@ -97,8 +94,7 @@ class MemberNet(_SkorchNet):
 
         Several times faster than a net made from nothing, for ensembles of hundreds.
         """
-        other = new_plain(type(self))
-        other.__dict__.update(self.__dict__)
+        other = net_with(self)
         for name, value in self.__dict__.items():
             if name == "module" or name.startswith("module__"):
                 other.__dict__[name] = cloned(value)
@@ -113,11 +109,6 @@ class MemberNet(_SkorchNet):
         self.initialize_module()
         self.init_context_ = None
         return self.module_
-
-    def _is_one_logit(self) -> bool:
-        criterion = self.criterion
-        kind = criterion if isinstance(criterion, type) else type(criterion)
-        return issubclass(kind, nn.BCEWithLogitsLoss)
 
     def get_params_for(self, prefix: str) -> dict[str, Any]:
         kwargs = super().get_params_for(prefix)
@@ -138,17 +129,18 @@ class MemberNet(_SkorchNet):
 
     @property
     def classes_(self) -> np.ndarray:
-        if self.labels_ is None:
+        if self.targets_ is None:
             return super().classes_
-        return np.arange(len(self.labels_)) if self.is_training_ else self.labels_
+        classes: np.ndarray = self.targets_.classes  # type: ignore[attr-defined]
+        return np.arange(len(classes)) if self.is_training_ else classes
 
     # -- data ------------------------------------------------------------------------
 
     def get_dataset(self, X: Any, y: Any = None) -> Any:
         if isinstance(X, torch.utils.data.Dataset):
             return X
-        if y is not None and self.labels_ is not None:
-            y = self.encode(y)
+        if y is not None and self.targets_ is not None:
+            y = self.targets_.encode(y)
         if self.dataset is Dataset and not is_own(super().get_dataset):
             return self.array_dataset(X, y)
         dataset = super().get_dataset(X, y)
@@ -156,19 +148,16 @@ class MemberNet(_SkorchNet):
             check_row_count(len(dataset), get_len(X))
         return dataset
 
-    def encode(self, y: Any) -> np.ndarray:
-        """Labels as the targets that the criterion takes."""
-        assert self.labels_ is not None
-        encoded = np.searchsorted(self.labels_, np.asarray(y))
-        return encoded.astype(np.float32) if self._is_one_logit() else encoded
-
     def array_dataset(self, X: Any, y: Any = None) -> ArrayDataset:
         """Rows, and encoded targets, as a data set that can be sliced."""
         X = self.as_array(X)
-        if y is not None:
-            y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
-            y = y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
+        y = None if y is None else self.as_targets(y)
         return ArrayDataset(X, y, input_dtypes(self.module_).of(X), self.device)
+
+    def as_targets(self, y: Any) -> Tensor:
+        """Encoded targets as a tensor, whose floats are of the weights' dtype."""
+        y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
+        return y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
 
     def as_array(self, X: Any) -> Any:
         if sparse.issparse(X):
@@ -178,17 +167,13 @@ class MemberNet(_SkorchNet):
         return np.asarray(X) if self.columns_ is None else self.columns_.transform(X)
 
     def get_split_datasets(self, X: Any, y: Any = None, **params: Any) -> Any:
-        given = self.get_dataset(X, y)
-        self.weighted_, _ = unwrap_subset(given)
-        return split_rows(self, given, y, params)
+        return split_rows(self, self.get_dataset(X, y), y, params)
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         name = "iterator_train" if training else "iterator_valid"
         options = self.get_params_for(name)
         base, _ = unwrap_subset(dataset)
-        weight = None
-        if base is self.weighted_:
-            weight = self.weight_ if training else self.valid_weight_
+        weight = weight_of(base, training, self.device)
         if (
             getattr(self, name) is DataLoader
             and isinstance(base, ArrayDataset)
@@ -215,6 +200,11 @@ class MemberNet(_SkorchNet):
             return build(dataset)
         return WeightedLoader(build, dataset, weight)
 
+    def forget_fit(self) -> None:
+        """Let go of the data of the last fit, and of what was computed of them."""
+        for name in self.names_of_a_fit:
+            vars(self).pop(name, None)
+
     def move_to(self, device: Any) -> "MemberNet":
         """Predict on `device` from now on."""
         self.device = device
@@ -228,7 +218,7 @@ class MemberNet(_SkorchNet):
         if not isinstance(X, torch.utils.data.Dataset) and y is not None:
             y = np.asarray(y)
             X = X if hasattr(X, "dtype") else np.asarray(X)
-            self.observe(X, np.unique(y))
+            self.observe(X, targets_of(self, y))
         return super().fit(X, y, **fit_params)
 
     def partial_fit(self, X: Any, y: Any = None, **params: Any) -> Any:
@@ -246,11 +236,25 @@ class MemberNet(_SkorchNet):
         finally:
             self.is_training_ = False
 
+    def get_loss(self, y_pred: Any, y_true: Any, *args: Any, **kwargs: Any) -> Tensor:
+        if self.targets_ is not None:
+            y_true = self.targets_.beside(to_tensor(y_true, self.device), y_pred)
+        return super().get_loss(y_pred, y_true, *args, **kwargs)
+
+    def _get_predict_nonlinearity(self) -> Any:
+        if self.predict_nonlinearity == "auto" and self.targets_ is not None:
+            own = self.targets_.nonlinearity(self.targets_.family(self.criterion_))
+            if own is not None:
+                return own
+        return super()._get_predict_nonlinearity()
+
     def predict(self, X: Any) -> np.ndarray:
-        index = super().predict(X)
-        if self.is_training_ or self.labels_ is None:
-            return index
-        return self.labels_[index]
+        if self.targets_ is None:
+            return super().predict(X)
+        family = prediction_family(self, self.targets_.family(self.criterion_))
+        decided = self.targets_.decide(family, self.predict_proba(X))
+        # While it trains, callbacks compare with encoded targets.
+        return decided if self.is_training_ else self.targets_.decode(decided)
 
     def __reduce__(self) -> Any:
         # A class made here cannot be imported: the state says what it is made of.
@@ -259,8 +263,7 @@ class MemberNet(_SkorchNet):
         return new_plain, (known,), self.__getstate__()
 
     def __getstate__(self) -> Any:
-        light = new_plain(type(self))
-        light.__dict__.update(self.__dict__)
+        light = net_with(self)
         for name in self.transient_names:
             light.__dict__.pop(name, None)
         # Weights travel on the CPU, so that any machine can load them; the settings of
@@ -299,21 +302,41 @@ def _without_global_draws(iterator: Any) -> Any:
     return iterator
 
 
-class MemberNetClassifier(MemberNet, NeuralNetClassifier):
-    """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
+class _AtHome(MemberNet):
+    """A net that shows of its parameters, which are skorch's, those that were changed.
 
-    It takes labels of any type, any numeric array, sparse matrix or frame, fills in
-    the sizes of its module from the data, and slices batches in one step. Everything
-    else, parameters included, is skorch's; it shows those that were changed.
+    Each class has an ``__init__``, whose signature says what the others are.
     """
 
     __repr__ = BaseEstimator.__repr__
-
-    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(module, *args, **kwargs)
 
     def get_params(self, deep: bool = True, **kwargs: Any) -> dict[str, Any]:
         params = super().get_params(deep=deep, **kwargs)
         # The names of others, which skorch takes for a parameter.
         del params["_params_to_validate"]
         return params
+
+
+class MemberNetClassifier(_AtHome, NeuralNetClassifier):
+    """A skorch ``NeuralNetClassifier`` that is at home in scikit-learn.
+
+    It takes labels of any type, any numeric array, sparse matrix or frame, fills in
+    the sizes of its module from the data, and slices batches in one step. Everything
+    else, parameters included, is skorch's.
+    """
+
+    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)
+
+
+class MemberNetRegressor(_AtHome, NeuralNetRegressor):
+    """A skorch ``NeuralNetRegressor`` that is at home in scikit-learn.
+
+    It takes y of shape (n_samples,) and gives predictions of that shape, takes any
+    numeric array, sparse matrix or frame, fills in the sizes of its module from the
+    data, and slices batches in one step. Everything else, parameters included, is
+    skorch's.
+    """
+
+    def __init__(self, module: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(module, *args, **kwargs)

@@ -35,15 +35,14 @@ CHANNELS_NAMES = ("in_channels", "n_channels")
 DTYPE_NAME = "dtype"
 
 
-def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
+def sizes_from_data(X: Any, n_outputs: int) -> dict[str, Any]:
     """Values of the constructor arguments that a module may take from the data.
 
     Parameters
     ----------
     X : array of shape (n_samples, ...)
-    n_classes : int
-    one_logit : bool
-        Whether a binary module puts out one logit instead of two.
+    n_outputs : int
+        How many numbers the module puts out for a row.
 
     Returns
     -------
@@ -52,7 +51,7 @@ def sizes_from_data(X: Any, n_classes: int, one_logit: bool) -> dict[str, Any]:
         images, the number of outputs, and the name of the floating dtype of X.
     """
     sizes: dict[str, Any] = dict.fromkeys(INPUT_SIZE_NAMES, int(np.prod(X.shape[1:])))
-    sizes.update(dict.fromkeys(OUTPUT_SIZE_NAMES, 1 if one_logit else n_classes))
+    sizes.update(dict.fromkeys(OUTPUT_SIZE_NAMES, n_outputs))
     if len(X.shape) > 2:
         sizes.update(dict.fromkeys(CHANNELS_NAMES, int(X.shape[1])))
     is_double = str(X.dtype).rpartition(".")[2] == "float64"

@@ -10,7 +10,7 @@ from skorch.utils import to_tensor
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sklearn_jointens.losses import Bernoulli, Family, TransformedProbabilities
+from sklearn_jointens.losses import Family
 from sklearn_jointens.training._batches import (
     SLICEABLE_OPTIONS,
     ArrayDataset,
@@ -19,6 +19,7 @@ from sklearn_jointens.training._batches import (
     row_chunks,
     unwrap_subset,
 )
+from sklearn_jointens.training._copies import net_with
 from sklearn_jointens.training._seams import overrides
 
 
@@ -32,15 +33,14 @@ def prediction_family(net: Any, family: Family) -> Family:
     family : Family
         Of its criterion.
     """
-    threshold = None
+    nonlinearity = threshold = None
     if isinstance(net, NeuralNetBinaryClassifier):
         threshold = float(net.threshold)
     if net.predict_nonlinearity != "auto" or overrides(
         net, "_get_predict_nonlinearity"
     ):
         nonlinearity = net._get_predict_nonlinearity()
-        return TransformedProbabilities(nonlinearity, threshold)
-    return family if threshold is None else Bernoulli(threshold=threshold)
+    return family.with_nonlinearity(nonlinearity, threshold)
 
 
 def has_own_batches(net: Any) -> bool:
@@ -62,19 +62,12 @@ def natural_chunks(
     module = net.plain_module
     module = module if members is None else module.select(members)
     module.eval()
-    infer = with_module(net, module).infer if overrides(net, "infer") else module
+    infer = net_with(net, module_=module).infer if overrides(net, "infer") else module
     with torch.inference_mode():
         for rows, y in _batches(net, data, module):
             outputs = infer(rows)
             outputs = outputs[0] if isinstance(outputs, tuple) else outputs
             yield net.prediction_family_.natural(outputs), y
-
-
-def with_module(net: Any, module: Any) -> Any:
-    """The net with another module; a copy, since threads may share the net."""
-    other = object.__new__(type(net))
-    other.__dict__.update(net.__dict__, module_=module)
-    return other
 
 
 def _batches(
@@ -93,7 +86,7 @@ def _batches(
     if isinstance(base, ArrayDataset) and not net.has_own_batches_:
         batches: Any = BatchSlicer(
             dataset,
-            batch_size=chunk_size(module, base.X),
+            batch_size=chunk_size(module, base),
             generator=torch.Generator(),  # not torch's own, which others draw from
         )
     else:

@@ -30,21 +30,22 @@ class EpochRecord:
 
     def clear(self) -> None:
         """Forget the epoch."""
-        self._batches: list[tuple[int, Tensor, Tensor, Tensor]] = []
+        self._batches: list[tuple[int, Tensor, Tensor, Tensor | None]] = []
         self._members: list[Tensor | None] = []
         self._averages: list[Tensor] | None = None
 
-    def add(
-        self, terms: JointTerms, correct: Tensor, members: Tensor | None = None
-    ) -> None:
-        """Take in a batch; `correct` is bool of shape (n_members, n_samples).
+    def add(self, terms: JointTerms, members: Tensor | None = None) -> None:
+        """Take in a batch of one ensemble.
 
         Where only some `members` ran, all figures are theirs.
         """
-        size = correct.shape[1]
-        accuracies = correct.sum(1) / size
+        size, correct = terms.ensemble_output.shape[1], terms.member_correct
         self.add_means(
-            size, terms.ensemble_loss, terms.member_losses, accuracies, members
+            size,
+            terms.ensemble_losses[0],
+            terms.member_losses[0],
+            None if correct is None else correct[0].sum(1) / size,
+            members,
         )
 
     def add_means(
@@ -52,10 +53,10 @@ class EpochRecord:
         size: int,
         ensemble_loss: Tensor,
         member_losses: Tensor,
-        member_accuracies: Tensor,
+        member_accuracies: Tensor | None = None,
         members: Tensor | None = None,
     ) -> None:
-        """Take in what is known of `size` rows; the last two are (n_members,)."""
+        """Take in what is known of `size` rows; of members, (n_members,)."""
         self._batches.append((size, ensemble_loss, member_losses, member_accuracies))
         self._members.append(members)
         self._averages = None
@@ -67,7 +68,11 @@ class EpochRecord:
             weight = torch.tensor(sizes, dtype=torch.float64)
             self._averages = [
                 _mean(weight, ensemble),
-                *(self._mean_by_member(weight, column) for column in of_members),
+                *(
+                    self._mean_by_member(weight, column)
+                    for column in of_members
+                    if column[0] is not None
+                ),
             ]
         return self._averages
 
@@ -87,7 +92,7 @@ class EpochRecord:
         """Numbers by name in the history."""
         if not self._batches:
             return {}
-        ensemble_loss, member_losses, _ = self._average()
+        ensemble_loss, member_losses, *_ = self._average()
         member_loss = member_losses.mean()
         values = {
             "ensemble_loss": ensemble_loss,
@@ -100,10 +105,11 @@ class EpochRecord:
         """Lists with a number for each member, by name in the history."""
         if not self._batches:
             return {}
-        _, member_losses, member_accuracies = self._average()
+        names = ("member_losses", "member_accuracies")
+        _, *of_members = self._average()
         return {
-            f"{self.prefix}_member_losses": member_losses.tolist(),
-            f"{self.prefix}_member_accuracies": member_accuracies.tolist(),
+            f"{self.prefix}_{name}": values.tolist()
+            for name, values in zip(names, of_members, strict=False)
         }
 
 

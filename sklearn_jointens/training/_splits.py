@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 
 from sklearn_jointens.training._batches import unwrap_subset
 from sklearn_jointens.training._module_arguments import input_dtypes
+from sklearn_jointens.training._rows import rows_in
 
 
 def split_rows(net: Any, given: Any, y: Any, params: dict[str, Any]) -> tuple[Any, Any]:
@@ -18,7 +19,6 @@ def split_rows(net: Any, given: Any, y: Any, params: dict[str, Any]) -> tuple[An
     Parameters
     ----------
     net : MemberNet
-        Its `weighted_` is what `given` is a part of, or all of it.
     given : torch Dataset
         All rows, with the targets encoded.
     y : ndarray of shape (n_samples,) or None
@@ -34,19 +34,21 @@ def split_rows(net: Any, given: Any, y: Any, params: dict[str, Any]) -> tuple[An
     if not net.train_split:
         return given, None
     train, valid = net.train_split(given, *(() if y is None else (y,)), **params)
-    if net.weight_ is not None and unwrap_subset(train)[0] is not net.weighted_:
+    own, _ = unwrap_subset(given)
+    is_weighted = rows_in(given).counts(training=True) is not None
+    if is_weighted and unwrap_subset(train)[0] is not own:
         raise ValueError(
             "The 'train_split' parameter of the member must return the data set that "
             "it is given, or a Subset of it, to train on, when rows have weights "
             "(sample_weight, class_weight, bootstrap). "
             f"Got an instance of {type(train).__name__} instead."
         )
-    return _encoded(net, train), _encoded(net, valid)
+    return _encoded(net, train, own), _encoded(net, valid, own)
 
 
-def _encoded(net: Any, dataset: Any) -> Any:
+def _encoded(net: Any, dataset: Any, own: Any) -> Any:
     """A data set with targets; those of the net's own rows are encoded already."""
-    if dataset is None or net.labels_ is None or _holds(dataset, net.weighted_):
+    if dataset is None or net.targets_ is None or _holds(dataset, own):
         return dataset
     base, rows = unwrap_subset(dataset)
     if type(base) not in (Dataset, TensorDataset) or net.dataset is not Dataset:
@@ -74,15 +76,15 @@ def _holds(dataset: Any, given: Any) -> bool:
 
 
 def _encode(net: Any, labels: np.ndarray) -> np.ndarray:
-    labels = labels.ravel()
-    unknown = set(labels.tolist()) - set(net.labels_.tolist())
+    labels = labels.reshape(len(labels), *net.targets_.row_shape)
+    unknown = net.targets_.unknown_in(labels)
     if unknown:
         raise ValueError(
             "The 'train_split' parameter of the member must give data sets whose "
-            f"labels are among those of y, {net.labels_.tolist()}. "
-            f"Got {sorted(unknown, key=str)} besides."
+            f"labels are among those of y, {net.targets_.known.tolist()}. "
+            f"Got {unknown} besides."
         )
-    return net.encode(labels)
+    return net.targets_.encode(labels)
 
 
 class _Encoded(torch.utils.data.Dataset):

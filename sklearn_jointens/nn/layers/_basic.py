@@ -113,11 +113,13 @@ class VectorizedLinear(SharedInputLayer):
     weight : Parameter of shape (M, out_features, in_features)
     bias : Parameter of shape (M, out_features) or None
 
-    Shape
+    Notes
     -----
-    forward : (M, ..., in_features, B) to (M, ..., out_features, B)
-    forward_shared : (B, ..., in_features) to (M, ..., out_features, B)
-    forward_each : (n_blocks, B, ..., in_features) to (M, ..., out_features, B)
+    Shapes:
+
+    - forward: (M, ..., in_features, B) to (M, ..., out_features, B)
+    - forward_shared: (B, ..., in_features) to (M, ..., out_features, B)
+    - forward_each: (n_blocks, B, ..., in_features) to (M, ..., out_features, B)
 
     Examples
     --------
@@ -198,10 +200,12 @@ class VectorizedEmbedding(SharedInputLayer):
     weight : Parameter of shape (M, num_embeddings, embedding_dim)
     padding_idx : int or None
 
-    Shape
+    Notes
     -----
-    forward_shared : (B, ...) of integers to (M, ..., embedding_dim, B)
-    forward_each : (n_blocks, B, ...) of integers to (M, ..., embedding_dim, B)
+    Shapes:
+
+    - forward_shared: (B, ...) of integers to (M, ..., embedding_dim, B)
+    - forward_each: (n_blocks, B, ...) of integers to (M, ..., embedding_dim, B)
     """
 
     weight: nn.Parameter
@@ -239,9 +243,11 @@ class VectorizedPReLU(VectorizedLayer):
     ----------
     weight : Parameter of shape (M, num_parameters)
 
-    Shape
+    Notes
     -----
-    forward : (M, C, ..., B) to the same; ``num_parameters`` is 1 or C
+    Shapes:
+
+    - forward: (M, C, ..., B) to the same; ``num_parameters`` is 1 or C
 
     Examples
     --------

@@ -41,11 +41,13 @@ class VectorizedConv(SharedInputLayer):
     stride, padding, output_padding, dilation, groups, padding_mode, transposed
         As in the layers.
 
-    Shape
+    Notes
     -----
-    forward : (M, C_in, L1, ..., Ln, B) to (M, C_out, L1', ..., Ln', B)
-    forward_shared : (B, C_in, L1, ..., Ln) to (M, C_out, L1', ..., Ln', B)
-    forward_each : (n_blocks, B, C_in, L1, ..., Ln) to (M, C_out, L1', ..., Ln', B)
+    Shapes:
+
+    - forward: (M, C_in, L1, ..., Ln, B) to (M, C_out, L1', ..., Ln', B)
+    - forward_shared: (B, C_in, L1, ..., Ln) to (M, C_out, L1', ..., Ln', B)
+    - forward_each: (n_blocks, B, C_in, L1, ..., Ln) to (M, C_out, L1', ..., Ln', B)
 
     Examples
     --------

@@ -178,10 +178,12 @@ class VectorizedTabularEncoding(VectorizedLayer):
     layers : sequence of TabularEncoding
         M layers of equal buffers, copied.
 
-    Shape
+    Notes
     -----
-    forward : (B, n_columns) to (B, out_features)
-    forward_each : n_blocks times (B, n_columns) to as many times (B, out_features)
+    Shapes:
+
+    - forward: (B, n_columns) to (B, out_features)
+    - forward_each: n_blocks times (B, n_columns) to as many times (B, out_features)
     """
 
     def __init__(self, layers: Sequence[TabularEncoding]):

@@ -34,13 +34,15 @@ class VectorizedLayerNorm(VectorizedLayer):
 
     Attributes
     ----------
-    weight, bias : Parameter of shape (M, *normalized_shape) or None
+    weight, bias : Parameter of shape ``(M, *normalized_shape)`` or None
     normalized_shape : tuple of int
     eps : float
 
-    Shape
+    Notes
     -----
-    forward : (M, ..., *normalized_shape, B) to the same
+    Shapes:
+
+    - forward: ``(M, ..., *normalized_shape, B)`` to the same
     """
 
     weight: nn.Parameter | None
@@ -144,9 +146,11 @@ class VectorizedBatchNorm(_RunningNorm):
     num_batches_tracked : Tensor of shape (M,) or None
     eps, momentum : float
 
-    Shape
+    Notes
     -----
-    forward : (M, C, B) or (M, C, L1, ..., Ln, B) to the same
+    Shapes:
+
+    - forward: (M, C, B) or (M, C, L1, ..., Ln, B) to the same
 
     Examples
     --------
@@ -195,9 +199,11 @@ class VectorizedInstanceNorm(_RunningNorm):
     num_batches_tracked : Tensor of shape (M,) or None
     eps, momentum : float
 
-    Shape
+    Notes
     -----
-    forward : (M, C, L1, ..., Ln, B) to the same
+    Shapes:
+
+    - forward: (M, C, L1, ..., Ln, B) to the same
 
     Examples
     --------
@@ -233,9 +239,11 @@ class VectorizedGroupNorm(VectorizedLayer):
     num_groups : int
     eps : float
 
-    Shape
+    Notes
     -----
-    forward : (M, C, ..., B) to the same
+    Shapes:
+
+    - forward: (M, C, ..., B) to the same
 
     Examples
     --------

@@ -1,4 +1,7 @@
-"""What the structural conversion knows of torch: tables of layers and functions."""
+"""What the structural conversion knows of torch: tables of layers and functions.
+
+They are complete as they are: members of anything else run by vmap or in turn.
+"""
 
 import operator
 from collections.abc import Callable, Mapping
@@ -43,16 +46,22 @@ VECTORIZED_LAYERS: Mapping[type[nn.Module], type[VectorizedLayer]] = {
 }
 
 # Layers without weights that do to each number what they do in a member.
-ELEMENTWISE_LAYERS = {
-    *(nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish),
-    *(nn.Hardtanh, nn.Identity, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU),
-    *(nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink),
-    *(nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold),
-}
+ELEMENTWISE_LAYERS = frozenset(
+    (
+        *(nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish),
+        *(nn.Hardtanh, nn.Identity, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU),
+        *(nn.ReLU6, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Softshrink),
+        *(nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold),
+    )
+)
 
 # Layers that draw a random number for each number, or for each channel.
-RANDOM_LAYERS = {nn.AlphaDropout, nn.Dropout, nn.RReLU}
-RANDOM_LAYERS |= {nn.Dropout1d, nn.Dropout2d, nn.Dropout3d}
+RANDOM_LAYERS = frozenset(
+    (
+        *(nn.AlphaDropout, nn.Dropout, nn.RReLU),
+        *(nn.Dropout1d, nn.Dropout2d, nn.Dropout3d),
+    )
+)
 
 # Layers without weights that treat channels apart, or that keep a member's channels
 # next to each other, and how many axes they take after the channels (None: some).
@@ -156,13 +165,14 @@ QUESTIONS: Mapping[str, Callable] = {
 }
 ATTRIBUTES = frozenset(("device", "dtype", "ndim", "shape"))
 
+_RETURNS_INDICES = (torch, "adaptive_max_pool1d")
 _OPERATORS = (
     "abs add eq ge getitem gt iadd imul isub itruediv le lt mul ne neg pow sub truediv"
 ).split()
 
 # Torch exposes one function under several modules, so a function is looked up itself
 # and not by its __name__, which need not be the name it is called by.
-FUNCTION_NAMES: dict[Callable, str] = {
+FUNCTION_NAMES: Mapping[Callable, str] = {
     getattr: "getattr",
     **{getattr(operator, name): name for name in _OPERATORS},
     **{
@@ -172,12 +182,11 @@ FUNCTION_NAMES: dict[Callable, str] = {
             - {"concat", "getitem"}
         )
         for namespace in (F, torch)
-        if hasattr(namespace, name)
+        # Unlike that of torch.nn.functional, torch's own returns indices too.
+        if hasattr(namespace, name) and (namespace, name) != _RETURNS_INDICES
     },
     torch.concat: "cat",
 }
-# Unlike the function of this name in torch.nn.functional, it returns indices too.
-del FUNCTION_NAMES[torch.adaptive_max_pool1d]
 
 
 def is_layer(module: nn.Module) -> bool:

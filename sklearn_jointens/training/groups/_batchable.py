@@ -14,7 +14,6 @@ from skorch.callbacks import (
 from skorch.dataset import ValidSplit
 from torch.optim import lr_scheduler
 
-from sklearn_jointens.losses import TransformedProbabilities
 from sklearn_jointens.training._batches import BatchSlicer
 from sklearn_jointens.training._callbacks import (
     BestEpoch,
@@ -76,7 +75,7 @@ def why_one_by_one(net: Any, data: Any) -> str | None:
         return f"members are run one by one or by vmap ({module.reason})"
     if not is_stock(prototype_class):
         return f"{prototype_class.__name__} may train in a way of its own"
-    if isinstance(net.prediction_family_, TransformedProbabilities):
+    if net.prediction_family_.transforms_members:
         return "'predict_nonlinearity' is a function of the user's own"
     if net.compile:
         return "members are compiled"
@@ -107,7 +106,7 @@ def _why_not_batchable(callback: Any) -> str | None:
     return None
 
 
-def batches_alike(net: Any, stream: Stream) -> tuple[int, ...] | None:
+def batches_alike(net: Any, stream: Stream) -> tuple[int, ...]:
     """What streams must have in common to be trained in one program.
 
     Parameters
@@ -118,16 +117,15 @@ def batches_alike(net: Any, stream: Stream) -> tuple[int, ...] | None:
 
     Returns
     -------
-    tuple of int or None
-        Equal for streams whose batches are alike, where the prototype needs that: in
-        their sizes, because members normalize over a batch; or in their number,
-        because a schedule counts epochs. None where any streams can be trained
-        together.
+    tuple of int
+        Equal for streams that are validated or are not, all of them, and whose batches
+        are alike where the prototype needs that: in their sizes, because members
+        normalize over a batch; or in their number, because a schedule counts epochs.
     """
+    n_valid = 0 if stream.iterator_valid is None else stream.iterator_valid.n_samples
     if net.plain_module.mixes_rows:
-        datasets = stream.datasets.values()
-        return tuple(len(dataset) for dataset in datasets if dataset is not None)
-    return (len(stream.iterator_train),) if is_scheduled(net) else None
+        return stream.iterator_train.n_samples, n_valid
+    return (n_valid > 0, len(stream.iterator_train) if is_scheduled(net) else 0)
 
 
 def is_scheduled(net: Any) -> bool:

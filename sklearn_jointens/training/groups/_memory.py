@@ -67,7 +67,7 @@ def groups_within(budget: float, net: Any, dataset: ArrayDataset, batch: int) ->
     int
     """
     weights, of_row = _footprint(net, dataset.rows(torch.arange(min(8, len(dataset)))))
-    n_scored = min(chunk_size(net.plain_module, dataset.X), len(dataset))
+    n_scored = min(chunk_size(net.plain_module, dataset), len(dataset))
     activations = _COPIES_OF_ACTIVATIONS * of_row
     beside = _COPIES_BESIDE * weights + activations * n_scored
     each = _COPIES_OF_WEIGHTS * weights + activations * batch

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_jointens.training._batches import BatchSlicer, unwrap_subset
+from sklearn_jointens.training._batches import ArrayPart, BatchSlicer
+from sklearn_jointens.training._copies import net_with
 from sklearn_jointens.training._folds import FoldSlicer
 from sklearn_jointens.training._random import host_state, set_host_state
 
@@ -23,11 +24,10 @@ class Stream:
     Parameters
     ----------
     net : JointNet
-        Any one of the ensembles; it is not trained. Its weights and folds are those
-        of all rows of the data set.
-    data : Subset of an ArrayDataset
-        The training set. All streams that are trained at once have parts of one data
-        set.
+        Any one of the ensembles; it is not trained.
+    dataset : ArrayPart
+        The training set, with what its rows count. All streams that are trained at
+        once have parts of one data set.
     y : ndarray of shape (n_samples,)
         Labels of the training set.
     seed : int
@@ -50,36 +50,26 @@ class Stream:
     def __init__(
         self,
         net: Any,
-        data: Any,
+        dataset: ArrayPart,
         y: Any,
         seed: int,
         reseed: Callable[[int], None],
     ) -> None:
-        self.data, self.y = data, y
+        self.dataset, self.y = dataset, y
         self.groups: list[Group] = []
         self.batches: deque[Tensor] = deque()
         self.sizes: list[int] = []
-        train_split = net.train_split
-        # One that has a state of its own starts anew for every ensemble.
-        net.train_split = copy.deepcopy(train_split)
-        net.is_training_ = True
-        try:
-            reseed(seed)
-            train, valid = net.get_split_datasets(data, y)
-            self.random_state, self.host_state = random_state(net.device), host_state()
-            self.datasets = {"dataset_train": train, "dataset_valid": valid}
-            self.iterator_train: BatchSlicer = net.get_iterator(train, training=True)
-            self.iterator_valid: Any = None
-            if valid is not None:
-                self.iterator_valid = net.get_iterator(valid, training=False)
-        finally:
-            net.train_split = train_split
-            net.is_training_ = False
-
-    @property
-    def dataset(self) -> Any:
-        """The data set of which all rows are."""
-        return unwrap_subset(self.data)[0]
+        # A split that has a state of its own starts anew for every ensemble.
+        split = copy.deepcopy(net.train_split)
+        net = net_with(net, train_split=split, is_training_=True)
+        reseed(seed)
+        train, valid = net.get_split_datasets(dataset, y)
+        self.random_state, self.host_state = random_state(net.device), host_state()
+        self.datasets = {"dataset_train": train, "dataset_valid": valid}
+        self.iterator_train: BatchSlicer = net.get_iterator(train, training=True)
+        self.iterator_valid: Any = None
+        if valid is not None:
+            self.iterator_valid = net.get_iterator(valid, training=False)
 
     @property
     def largest_batch(self) -> int:
@@ -93,7 +83,7 @@ class Stream:
         for net in nets:
             net.is_training_ = True
             net.epochs_ = net.max_epochs
-            net.notify("on_train_begin", X=self.data, y=self.y)
+            net.notify("on_train_begin", X=self.dataset, y=self.y)
 
     def begin_epoch(self) -> None:
         """Draw the batches of an epoch."""

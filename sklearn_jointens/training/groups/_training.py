@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from sklearn_jointens.losses import GroupedTerms, JointTerms
+from sklearn_jointens.losses import JointTerms
 from sklearn_jointens.training._batches import Batch
 from sklearn_jointens.training._callbacks import DELAY_SECONDS
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._joint_net import DivergenceError
 from sklearn_jointens.training.groups._batchable import is_scheduled
-from sklearn_jointens.training.groups._batches import Collator
-from sklearn_jointens.training.groups._program import Program
+from sklearn_jointens.training.groups._collate import Collator
+from sklearn_jointens.training.groups._run import GroupRun
 from sklearn_jointens.training.groups._stream import Group, Stream
 
 
@@ -60,7 +60,7 @@ def train_groups(
     n_batches = sum(len(group.stream.iterator_train) for group in groups)
     total = n_batches * groups[0].net.max_epochs
     with search_bar(total, "batch", verbose) as bar:
-        _GroupLoop(Program(prototype, groups), bar).run()
+        _GroupLoop(GroupRun(prototype, groups), bar).train()
     for stream, _ in nets:
         stream.groups = []
     return groups
@@ -89,11 +89,11 @@ def search_bar(total: int, unit: str, verbose: bool) -> Any:
 
 
 class _GroupLoop:
-    """Steps of a program, and the epochs of its streams."""
+    """Steps of many ensembles, and the epochs of their streams."""
 
-    def __init__(self, program: Program, bar: Any) -> None:
-        self.program, self.bar = program, bar
-        # One row of figures for each step, of all groups; `_start` is where the epoch
+    def __init__(self, run: GroupRun, bar: Any) -> None:
+        self.run, self.bar = run, bar
+        # The figures of all groups, for each step; `_start` is where the epoch
         # of a stream begins among them.
         self._figures: list[Tensor] = []
         self._start: dict[Stream, int] = {}
@@ -101,18 +101,18 @@ class _GroupLoop:
 
     def _arrange(self) -> None:
         """Take note of who is left."""
-        groups = self.program.groups
+        groups = self.run.groups
         self.streams = list(dict.fromkeys(group.stream for group in groups))
         for stream in self.streams:
             stream.groups = [group for group in groups if group.stream is stream]
         if groups:
             self._collator = Collator(groups)
 
-    def run(self) -> None:
-        groups = self.program.groups
+    def train(self) -> None:
+        groups = self.run.groups
         # Schedules may begin with a learning rate of their own.
-        self.program.follow(groups[0].net.optimizer_)
-        if self.program.net.max_epochs < 1:
+        self.run.follow(groups[0].net.optimizer_)
+        if self.run.net.max_epochs < 1:
             self._finish(range(len(groups)))
             return
         self._begin_epochs(self.streams)
@@ -130,19 +130,19 @@ class _GroupLoop:
     def _step(self) -> None:
         indices = [stream.batches.popleft() for stream in self.streams]
         batch = self._collator.collate(indices)
-        terms, correct = self.program.step(batch)
-        self._figures.append(_as_row(terms, correct, batch.sizes))
+        terms = self.run.step(batch)
+        self._figures.append(_figures_of(terms, batch.sizes))
         self.bar.update(len(batch.sizes))
 
     # -- the end of an epoch ---------------------------------------------------------
 
     def _end_epochs(self, streams: Sequence[Stream]) -> None:
-        groups = self.program.groups
+        groups = self.run.groups
         ended = [g for g, group in enumerate(groups) if group.stream in streams]
         self._record_training(streams)
         healthy = [g for g in ended if self._is_healthy(groups[g])]
         for g in healthy:
-            self.program.hand_back(g)
+            self.run.hand_back(g)
         if healthy:
             self._validate(healthy)
         over = set(ended) - set(healthy)
@@ -158,25 +158,18 @@ class _GroupLoop:
         table = torch.stack(self._figures).cpu().double()
         for stream in streams:
             sizes = torch.tensor(stream.sizes, dtype=torch.float64)
-            mean = sizes @ table[self._start[stream] :] / sizes.sum()
-            loss, ensemble_loss, *of_members = self._by_group(mean)
-            for g, group in enumerate(self.program.groups):
+            mean = torch.tensordot(sizes / sizes.sum(), table[self._start[stream] :], 1)
+            for g, group in enumerate(self.run.groups):
                 if group.stream is not stream:
                     continue
                 net, n_rows = group.net, int(sizes.sum())
+                loss, ensemble_loss = mean[g, :2]
+                of_members = mean[g, 2:].split(self.run.n_members)
                 net.history.new_batch()
-                net.history.record_batch("train_loss", loss[g].item())
+                net.history.record_batch("train_loss", loss.item())
                 net.history.record_batch("train_batch_size", n_rows)
                 net.history.record("train_batch_count", len(sizes))
-                means = (of_one[g] for of_one in of_members)
-                net.records_[True].add_means(n_rows, ensemble_loss[g].squeeze(), *means)
-
-    def _by_group(self, figures: Tensor) -> list[Tensor]:
-        """Columns of figures as (..., n_groups, 1) or (..., n_groups, n_members)."""
-        n_groups, n_members = len(self.program.groups), self.program.n_members
-        widths = [n_groups, n_groups, n_groups * n_members, n_groups * n_members]
-        columns = figures.split(widths, -1)
-        return [column.unflatten(-1, (n_groups, -1)) for column in columns]
+                net.records_[True].add_means(n_rows, ensemble_loss, *of_members)
 
     @staticmethod
     def _is_healthy(group: Group) -> bool:
@@ -187,7 +180,7 @@ class _GroupLoop:
         return group.error is None
 
     def _validate(self, chosen: Sequence[int]) -> None:
-        groups = [self.program.groups[g] for g in chosen]
+        groups = [self.run.groups[g] for g in chosen]
         if groups[0].stream.iterator_valid is None:
             return
         collator = Collator(groups, validation=True)
@@ -199,44 +192,31 @@ class _GroupLoop:
             rows = [batches.get(key, next(iter(batches.values()))) for batches in drawn]
             members = collator.streams[0].validated_on(key[0])
             batch = collator.collate(rows)
-            terms, correct = self.program.evaluate(chosen, batch, members)
+            terms = self.run.evaluate(chosen, batch, members)
             for g, (group, s) in enumerate(zip(groups, places, strict=True)):
                 if key in drawn[s]:
-                    self._notify_of_validation(
-                        group, g, rows[s], terms, correct, members
-                    )
+                    own = terms.of_group(g, len(rows[s]))
+                    self._notify_of_validation(group, rows[s], own, members)
         for group, s in zip(groups, places, strict=True):
             group.net.history.record("valid_batch_count", len(drawn[s]))
 
     def _notify_of_validation(
-        self,
-        group: Group,
-        g: int,
-        index: Tensor,
-        terms: GroupedTerms,
-        correct: Tensor,
-        members: Tensor | None,
+        self, group: Group, index: Tensor, terms: JointTerms, members: Tensor | None
     ) -> None:
-        net, dataset, size = group.net, group.stream.dataset, len(index)
+        net, dataset = group.net, group.stream.dataset
         # Callbacks look at the targets; nobody looks at the rows once more.
         batch = Batch(dataset.rows(index[:0]), dataset.y[index.to(dataset.device)])
-        own = JointTerms(
-            terms.losses[g],
-            terms.ensemble_losses[g],
-            terms.member_losses[g],
-            terms.natural[g, :, :size],
-        )
+        loss = terms.ensemble_losses[0]
         net.notify("on_batch_begin", batch=batch, training=False)
-        net.history.record_batch("valid_loss", own.ensemble_loss.item())
-        net.history.record_batch("valid_batch_size", size)
+        net.history.record_batch("valid_loss", loss.item())
+        net.history.record_batch("valid_batch_size", len(index))
         net.notify(
             "on_batch_end",
             batch=batch,
             training=False,
-            loss=own.ensemble_loss,
-            y_pred=net.family_.output(own.natural),
-            terms=own,
-            member_correct=correct[g, :, :size],
+            loss=loss,
+            y_pred=terms.ensemble_output[0],
+            terms=terms,
             members=members,
         )
 
@@ -261,28 +241,25 @@ class _GroupLoop:
 
     def _finish(self, over: Sequence[int]) -> None:
         """Let these groups leave the program."""
-        groups = self.program.groups
+        groups = self.run.groups
         for g in over:
             net = groups[g].net
             if groups[g].error is None:
-                net.notify("on_train_end", X=groups[g].stream.data)
+                net.notify("on_train_end", X=groups[g].stream.dataset)
             net.is_training_ = False
         left = [g for g in range(len(groups)) if g not in set(over)]
         if left and is_scheduled(groups[left[0]].net):
             # All groups are at the end of the same epoch, with the same settings.
-            self.program.follow(groups[left[0]].net.optimizer_)
+            self.run.follow(groups[left[0]].net.optimizer_)
         if over:
             self._keep(left)
 
     def _keep(self, left: Sequence[int]) -> None:
-        if self._figures:
-            columns = self._by_group(torch.stack(self._figures))
-            kept = [column[:, list(left)].flatten(1) for column in columns]
-            self._figures = list(torch.cat(kept, 1).unbind())
+        self._figures = [figures[list(left)] for figures in self._figures]
         if left:
-            self.program.keep(left)
+            self.run.keep(left)
         else:
-            self.program.groups = []
+            self.run.groups = []
         self._arrange()
 
     def _forget_figures(self) -> None:
@@ -294,19 +271,17 @@ class _GroupLoop:
         self._start = {stream: self._start[stream] - first for stream in self.streams}
 
 
-def _as_row(terms: GroupedTerms, correct: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Figures of one step: losses, ensemble losses, members' losses and accuracies."""
+def _figures_of(terms: JointTerms, sizes: Sequence[int]) -> Tensor:
+    """Loss, ensemble loss, members' losses and accuracies, (n_groups, n_figures)."""
+    correct = terms.member_correct
+    figures = [terms.losses[:, None], terms.ensemble_losses[:, None]]
+    figures.append(terms.member_losses)
+    if correct is None:
+        return torch.cat(figures, 1)
     if len(set(sizes)) == 1:
         accuracies = correct.sum(2) / sizes[0]
     else:
         n_rows = torch.tensor(sizes, device=correct.device)[:, None]
         real = torch.arange(correct.shape[2], device=correct.device) < n_rows
         accuracies = (correct & real[:, None]).sum(2) / n_rows
-    return torch.cat(
-        [
-            terms.losses,
-            terms.ensemble_losses,
-            terms.member_losses.flatten(),
-            accuracies.flatten().to(terms.losses),
-        ]
-    ).detach()
+    return torch.cat([*figures, accuracies.to(terms.losses)], 1)

@@ -1,15 +1,18 @@
-"""A skorch classifier for tables, which settles what it is not told by its data."""
+"""Skorch nets for tables, which settle what they are not told by their data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sklearn_jointens.nn import TabularMLP, tabular_encoding
 from sklearn_jointens.training._callbacks import BestEpoch
 from sklearn_jointens.training._copies import unfitted_net
-from sklearn_jointens.training._member_net import MemberNetClassifier
+from sklearn_jointens.training._member_net import (
+    MemberNetClassifier,
+    MemberNetRegressor,
+)
 from sklearn_jointens.training.tables import _rules
 from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
 
@@ -17,33 +20,25 @@ _AUTO = "auto"
 _OF_MODULE = ("module__encoding", "module__dtype")
 
 
-class TabularNetClassifier(MemberNetClassifier):
-    """A skorch ``NeuralNetClassifier`` for tables as they come.
+if TYPE_CHECKING:
+    from sklearn_jointens.training._member_net import MemberNet as _MemberNet
+else:
+    _MemberNet = object  # a mixin of two nets: a skorch class comes behind it
 
-    Its module takes an `encoding`, which is learned from the training data. What is
-    ``"auto"`` is settled by the data: see :func:`tabular_classifier`.
 
-    Parameters
-    ----------
-    module : torch module class, default=TabularMLP
-        Takes an `encoding` and `n_outputs`.
-    *args : tuple
-        As of skorch's ``NeuralNetClassifier``.
-    n_bins : int or "auto", default="auto"
-        Bins of a column of numbers, at most; see :func:`tabular_encoding`.
-    **kwargs : dict
-        As of skorch's ``NeuralNetClassifier``. `batch_size`, `lr` and
-        `optimizer__weight_decay` may be ``"auto"``.
+class TabularNet(_MemberNet):
+    """A net whose module takes an `encoding`, which is learned from the training data.
+
+    What is ``"auto"`` is settled by the data.
     """
+
+    n_bins: Any
+
+    # The maker that says what settings may be.
+    maker: str
 
     # What the data may settle, besides the encoding.
     settled_names = (*("batch_size", "lr", "optimizer__weight_decay", "module__dtype"),)
-
-    def __init__(
-        self, module: Any = TabularMLP, *args: Any, n_bins: Any = _AUTO, **kwargs: Any
-    ) -> None:
-        super().__init__(module, *args, **kwargs)
-        self.n_bins = n_bins
 
     def settled(
         self,
@@ -62,12 +57,12 @@ class TabularNetClassifier(MemberNetClassifier):
             Of the rows.
         columns : ColumnCodes or None, default=None
             What made X of a frame.
-        like : TabularNetClassifier or None, default=None
+        like : TabularNet or None, default=None
             A settled net, whose encoding and sizes the copy has to share.
 
         Returns
         -------
-        TabularNetClassifier
+        TabularNet
         """
         settled = unfitted_net(self, **self._said_by(X, weight, columns, like))
         settled.columns_ = columns
@@ -108,7 +103,8 @@ class TabularNetClassifier(MemberNetClassifier):
                 told["patience"] = callback.patience
         can_be_auto = ("lr", "batch_size", "weight_decay", "n_bins")
         _rules.check_settings(
-            {k: v for k, v in told.items() if not (k in can_be_auto and v == _AUTO)}
+            {k: v for k, v in told.items() if not (k in can_be_auto and v == _AUTO)},
+            self.maker,
         )
 
     def _encoding(self, X: Any, weight: Any, columns: Any, dtype: Any) -> Any:
@@ -166,3 +162,57 @@ class TabularNetClassifier(MemberNetClassifier):
         tags.input_tags.string = True
         tags.input_tags.sparse = True
         return tags
+
+
+class TabularNetClassifier(TabularNet, MemberNetClassifier):
+    """A skorch ``NeuralNetClassifier`` for tables as they come.
+
+    Parameters
+    ----------
+    module : torch module class, default=TabularMLP
+        Takes an `encoding` and `n_outputs`.
+    *args : tuple
+        As of skorch's ``NeuralNetClassifier``.
+    n_bins : int or "auto", default="auto"
+        Bins of a column of numbers, at most; see :func:`tabular_encoding`.
+    **kwargs : dict
+        As of skorch's ``NeuralNetClassifier``. `batch_size`, `lr` and
+        `optimizer__weight_decay` may be ``"auto"``: see :func:`tabular_classifier`.
+    """
+
+    maker = "tabular_classifier"
+
+    def __init__(
+        self, module: Any = TabularMLP, *args: Any, n_bins: Any = _AUTO, **kwargs: Any
+    ) -> None:
+        super().__init__(module, *args, **kwargs)
+        self.n_bins = n_bins
+
+
+class TabularNetRegressor(TabularNet, MemberNetRegressor):
+    """A skorch ``NeuralNetRegressor`` for tables as they come, and y of any scale.
+
+    It learns y in units of its standard deviation, from its mean (of a criterion of
+    counts, in units of its mean), and predicts it as it came.
+
+    Parameters
+    ----------
+    module : torch module class, default=TabularMLP
+        Takes an `encoding` and `n_outputs`.
+    *args : tuple
+        As of skorch's ``NeuralNetRegressor``.
+    n_bins : int or "auto", default="auto"
+        Bins of a column of numbers, at most; see :func:`tabular_encoding`.
+    **kwargs : dict
+        As of skorch's ``NeuralNetRegressor``. `batch_size`, `lr` and
+        `optimizer__weight_decay` may be ``"auto"``: see :func:`tabular_regressor`.
+    """
+
+    maker = "tabular_regressor"
+    scales_targets = True
+
+    def __init__(
+        self, module: Any = TabularMLP, *args: Any, n_bins: Any = _AUTO, **kwargs: Any
+    ) -> None:
+        super().__init__(module, *args, **kwargs)
+        self.n_bins = n_bins

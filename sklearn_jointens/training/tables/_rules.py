@@ -16,13 +16,15 @@ _MOST_BINS_OF_A_COLUMN = 8
 _MOST_BINS = 1024
 
 
-def check_settings(settings: dict[str, Any]) -> None:
+def check_settings(settings: dict[str, Any], owner: str) -> None:
     """Raise ValueError unless what is told, and not "auto", can be trained with.
 
     Parameters
     ----------
     settings : dict
-        Parameters of the net, by the names that `tabular_classifier` has for them.
+        Parameters of the net, by the names that its maker has for them.
+    owner : str
+        The maker's name, for the message.
     """
     of_numbers = {
         "lr": (Real, 0, "a float of at least 0"),
@@ -38,8 +40,7 @@ def check_settings(settings: dict[str, Any]) -> None:
         if is_number(value, kind) and (value >= least or is_all_rows):
             continue
         raise ValueError(
-            f"The {name!r} parameter of tabular_classifier must be {rule}. "
-            f"Got {value!r} instead."
+            f"The {name!r} parameter of {owner} must be {rule}. Got {value!r} instead."
         )
 
 

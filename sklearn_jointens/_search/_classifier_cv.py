@@ -1,56 +1,18 @@
 """`JointEnsembleClassifierCV`: lam chosen by cross-validation, in one program."""
 
-import time
-from collections.abc import Callable
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
-from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
-from sklearn.utils import indexable
-from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
+from sklearn.base import ClassifierMixin
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.metaestimators import available_if
 
-from sklearn_jointens._checks import (
-    as_numpy,
-    as_one_array,
-    check_labels,
-    check_sample_weight,
-    check_weight,
-    check_weighted_classes,
-    check_X_y,
-)
 from sklearn_jointens._classifier import JointEnsembleClassifier
-from sklearn_jointens._compat import (
-    Interval,
-    StrOptions,
-    _fit_context,
-    _routing_enabled,
-)
-from sklearn_jointens._search._choice import (
-    best_index,
-    check_lams,
-    check_refit,
-    cv_results,
-    routed,
-    splits_of,
-)
-from sklearn_jointens._search._evaluation import LamEvaluation
-from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
-from sklearn_jointens._search._refitted import RefittedEnsembleMixin
-from sklearn_jointens._search._workshop import copy_noted
-from sklearn_jointens._tabular import DefaultMemberMixin, with_input_tags
-from sklearn_jointens.training import no_interrupt_lost
-
-_OF_THE_ENSEMBLE = (
-    *("estimator", "n_estimators", "bootstrap"),
-    *("class_weight", "device", "precision"),
-)
+from sklearn_jointens._search._refitted import refits
+from sklearn_jointens._search._search import BaseJointEnsembleCV
 
 
-class JointEnsembleClassifierCV(
-    RefittedEnsembleMixin, ClassifierMixin, DefaultMemberMixin, BaseEstimator
-):
+class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
     """A joint ensemble whose `lam` is chosen by cross-validation, in one program.
 
     The ensembles of every lam on every fold are trained together: members of all of
@@ -182,25 +144,20 @@ class JointEnsembleClassifierCV(
     ('program', (3,))
     """
 
+    kind = JointEnsembleClassifier
+    of_ensemble = (*BaseJointEnsembleCV.of_ensemble, "class_weight")
+    default_scoring = "accuracy"
+
     _parameter_constraints: dict = {
-        **{
-            name: JointEnsembleClassifier._parameter_constraints[name]
-            for name in (*_OF_THE_ENSEMBLE, "random_state", "verbose")
-        },
-        "lams": "no_validation",  # by `check_lams`
-        "cv": ["cv_object"],
-        "scoring": [
-            *(StrOptions(set(get_scorer_names())), callable),
-            *(list, tuple, set, dict, None),
-        ],
-        "n_repeats": [Interval(Integral, 1, None, closed="left")],
-        "refit": ["boolean", str, callable],
-        "selection": [StrOptions({"best", "one_standard_error"})],
-        "max_memory": [Interval(Real, 0, None, closed="neither"), None],
-        "n_jobs": [Integral, None],
-        "error_score": [StrOptions({"raise"}), Real],
-        "return_train_score": ["boolean"],
+        **BaseJointEnsembleCV._parameter_constraints,
+        "class_weight": JointEnsembleClassifier._parameter_constraints["class_weight"],
     }
+
+    # Which members to use is no metadata of the rows.
+    __metadata_request__predict = {"members": UNUSED}
+    __metadata_request__predict_proba = {"members": UNUSED}
+    __metadata_request__predict_log_proba = {"members": UNUSED}
+    __metadata_request__score = {"members": UNUSED}
 
     def __init__(
         self,
@@ -243,8 +200,6 @@ class JointEnsembleClassifierCV(
         self.random_state = random_state
         self.verbose = verbose
 
-    # -- fitting ---------------------------------------------------------------------
-
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, **params: Any
     ) -> "JointEnsembleClassifierCV":
@@ -273,125 +228,53 @@ shape (n_samples, ...)
             A parameter, X or y is not valid, or the member cannot take them; nothing
             has been trained then. Or no ensemble could be trained at all.
         """
-        before = vars(self).copy()
-        try:
-            with no_interrupt_lost():
-                self._fit(X, y, sample_weight, params)
-        except BaseException:
-            # In one step, and after all others: Ctrl-C finds nothing half done.
-            self.__dict__ = before
-            raise
-        return self
+        return self._search(X, y, sample_weight, params)
 
-    @_fit_context(prefer_skip_nested_validation=False)
-    def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
-        lams = check_lams(self)
-        ensemble = self._ensemble()
-        ensemble._resolve_prototype(owner=type(self).__name__)
-        scorer = self._scorer()
-        check_refit(self)
-        # What this fit does not find is not what an earlier one has found.
-        for name in [name for name in vars(self) if name.endswith("_")]:
-            delattr(self, name)
-        X, y = indexable(as_one_array(type(self).__name__, X), as_numpy(y))
-        checked = check_X_y(self, X, y, reset=True)
-        self.classes_ = np.unique(checked[1])
-        check_labels(self, checked[1], self.classes_)
-        sample_weight = check_sample_weight(sample_weight, checked[0])
-        weight = check_weight(self, sample_weight, *checked)
-        check_weighted_classes(self, checked[1], weight)
-        of_split, of_score = routed(self, scorer, sample_weight, params)
-        splits = splits_of(self, X, y, of_split)
-        copy_noted(self, ensemble)
-        grid = LamGrid(
-            ensemble,
-            lams.tolist(),
-            splits,
-            (X, y, sample_weight),
-            (*checked, sample_weight),
-            LamEvaluation(
-                scorer,
-                (X, y),
-                of_score,
-                self.error_score,
-                self.return_train_score,
-                is_accuracy=self.scoring in (None, "accuracy"),
-            ),
-            max_memory=self.max_memory,
-            n_jobs=self.n_jobs,
-            verbose=int(self.verbose),
-        )
-        noted = [one for of_lam in grid.run() for one in of_lam]
-        self.batching_, self.scorer_ = grid.batching, scorer
-        self.lams_, self.n_splits_ = lams, len(splits)
-        self.cv_results_, metrics = cv_results(self, ensemble, noted)
-        self.multimetric_ = metrics != ["score"]
-        check_refit(self, metrics if self.multimetric_ else None)
-        self._choose()
-        if self.refit:
-            self._refit(ensemble, splits[0].seed, X, y, sample_weight)
+    def _note(self, targets: Any) -> None:
+        self.classes_ = targets.classes
 
-    def _ensemble(self) -> JointEnsembleClassifier:
-        """The ensemble that is searched over, without a lam."""
-        settings = {name: getattr(self, name) for name in _OF_THE_ENSEMBLE}
-        return JointEnsembleClassifier(**settings)
+    @available_if(refits)
+    def predict_proba(self, X: Any, members: Any = None) -> np.ndarray:
+        """Class probabilities, by `best_estimator_`.
 
-    def _scorer(self) -> Callable:
-        if self.scoring is None:
-            scorer = get_scorer("accuracy")
-            if _routing_enabled():
-                scorer.set_score_request(sample_weight=True)
-            return scorer
-        return check_scoring(
-            self._ensemble(),
-            scoring=self.scoring,
-            raise_exc=self.error_score == "raise",
-        )
-
-    def _choose(self) -> None:
-        """Set what is known of the chosen lam."""
-        if self.multimetric_ and not self.refit:
-            return
-        metric = self.refit if self.multimetric_ else "score"
-        self.best_index_ = best_index(self, metric)
-        self.lam_ = float(self.lams_[self.best_index_])
-        self.best_params_ = {"lam": self.lam_}
-        if isinstance(metric, str):
-            means = self.cv_results_[f"mean_test_{metric}"]
-            self.best_score_ = float(means[self.best_index_])
-        if self.verbose:
-            print(f"Chose lam={self.lam_:g}.")
-
-    def _refit(self, ensemble: Any, seed: int, X: Any, y: Any, weight: Any) -> None:
-        started = time.perf_counter()
-        best = clone(ensemble).set_params(
-            lam=self.lam_, random_state=seed, verbose=max(0, int(self.verbose) - 1)
-        )
-        self.best_estimator_ = fit_to_the_end(best, X, y, weight)
-        self.refit_time_ = time.perf_counter() - started
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """What is passed on to the splitter and to the scorers.
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+        members : array-like of int or bool, default=None
+            The members to use; ``None`` is all.
 
         Returns
         -------
-        sklearn.utils.metadata_routing.MetadataRouter
+        ndarray of shape (n_samples, n_classes)
         """
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-            .add(
-                scorer=self._scorer(),
-                method_mapping=MethodMapping()
-                .add(caller="fit", callee="score")
-                .add(caller="score", callee="score"),
-            )
-        )
+        return self._best().predict_proba(X, members=members)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        return with_input_tags(tags, self.estimator)
+    @available_if(refits)
+    def predict_log_proba(self, X: Any, members: Any = None) -> np.ndarray:
+        """Logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+        members : array-like of int or bool, default=None
+            The members to use; ``None`` is all.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        return self._best().predict_log_proba(X, members=members)
+
+    @available_if(refits)
+    def member_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities of each member of `best_estimator_`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_estimators, n_samples, n_classes)
+        """
+        return self._best().member_proba(X)

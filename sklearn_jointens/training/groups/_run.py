@@ -6,17 +6,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_jointens.losses import GroupedTerms, grouped_terms
+from sklearn_jointens.losses import JointTerms, joint_terms
 from sklearn_jointens.nn._copying import named_tensors
 from sklearn_jointens.training._callbacks import MemberNormClipping
 from sklearn_jointens.training._folds import SomeMembers
 from sklearn_jointens.training._joint_net import joint_net
 from sklearn_jointens.training._precision import forward_precision, training_precision
-from sklearn_jointens.training.groups._batches import GroupedBatch
+from sklearn_jointens.training.groups._collate import GroupedBatch
 from sklearn_jointens.training.groups._stream import Group
 
 
-class Program:
+class GroupRun:
     """Members of G ensembles, group by group, that take their steps together.
 
     Parameters
@@ -36,7 +36,7 @@ class Program:
             module,
             first.family_,
             first.lam_,
-            first.labels_,
+            first.targets_,
             first.precision_,
             verbose=0,
         )
@@ -47,7 +47,7 @@ class Program:
             device=self.net.device,
         )
         for g, group in enumerate(groups):
-            self._copy(g, group, to_program=True)
+            self._copy(g, group, to_run=True)
         # Those of the groups that were validated last, and no others: they are copies.
         self._validated: list[int] = []
         self._some_members = SomeMembers()
@@ -67,29 +67,22 @@ class Program:
         tensors = named_tensors(self.module.members).values()
         return list({id(tensor): tensor for tensor in tensors}.values())
 
-    def _copy(self, g: int, group: Group, to_program: bool) -> None:
+    def _copy(self, g: int, group: Group, to_run: bool) -> None:
         members = slice(g * self.n_members, (g + 1) * self.n_members)
         own = named_tensors(group.net.plain_module.members)
         with torch.no_grad():
             for name, stacked in named_tensors(self.module.members).items():
-                if to_program:
+                if to_run:
                     stacked[members].copy_(own[name])
                 else:
                     own[name].copy_(stacked[members])
 
     def hand_back(self, g: int) -> None:
         """Give group g's net the weights that the group has now."""
-        self._copy(g, self.groups[g], to_program=False)
+        self._copy(g, self.groups[g], to_run=False)
 
-    def step(self, batch: GroupedBatch) -> tuple[GroupedTerms, Tensor]:
-        """One training step of all members.
-
-        Returns
-        -------
-        terms : GroupedTerms
-        correct : Tensor of shape (n_groups, n_members, n_samples), bool
-            Whether a member's most probable class is the target's.
-        """
+    def step(self, batch: GroupedBatch) -> JointTerms:
+        """One training step of all members."""
         net = self.net
         self.module.train()
         net.optimizer_.zero_grad()
@@ -99,20 +92,20 @@ class Program:
                 outputs = self.module.forward_blocks(
                     batch.inputs, n_groups=len(self.groups), replay=replay
                 )
-            terms, correct = self._terms(outputs, batch, self.lam)
-            terms.total.backward()
+            terms = self._terms(outputs, batch, self.lam)
+            terms.loss.backward()
             for clipping in self._clippings:
                 parameters = self.module.named_parameters()
                 clipping.on_grad_computed(net, named_parameters=parameters)
             net.optimizer_.step()
-        return terms, correct
+        return terms
 
     def _replay(self, g: int) -> Any:
         return self.groups[g].drawing()
 
     def evaluate(
         self, chosen: Sequence[int], batch: GroupedBatch, members: Tensor | None
-    ) -> tuple[GroupedTerms, Tensor]:
+    ) -> JointTerms:
         """Terms of some of the groups, and of some of their members, in validation."""
         module = self.module
         if list(chosen) != self._validated:
@@ -124,24 +117,17 @@ class Program:
             outputs = module.forward_blocks(batch.inputs)
             return self._terms(outputs, batch, self.lam[chosen])
 
-    def _terms(
-        self, outputs: Any, batch: GroupedBatch, lam: Tensor
-    ) -> tuple[GroupedTerms, Tensor]:
+    def _terms(self, outputs: Any, batch: GroupedBatch, lam: Tensor) -> JointTerms:
         outputs = outputs[0] if isinstance(outputs, tuple) else outputs
-        family = self.net.family_
-        natural = family.natural(outputs)
-        terms = grouped_terms(
-            natural,
+        return joint_terms(
+            outputs,
             batch.y,
-            lam.to(natural),
+            lam,
             batch.weight,
-            family,
+            self.net.family_,
             gradient_scale=self.n_members,
+            predicting=self.net.prediction_family_,
         )
-        n_members = terms.member_losses.shape[1]
-        y = batch.y.repeat_interleave(n_members, 0)
-        correct = self.net.prediction_family_.is_correct(natural.detach(), y)
-        return terms, correct.unflatten(0, (-1, n_members))
 
     def follow(self, optimizer: Any) -> None:
         """Take over what a scheduler has made of the optimizer's settings."""

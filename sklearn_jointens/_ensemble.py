@@ -1,36 +1,38 @@
 """What every joint ensemble shares: training members, and going on with them."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from sklearn_jointens._checks import check_X_y
 from sklearn_jointens._compat import Interval, StrOptions
 from sklearn_jointens._draws import MemberDraws, rows_of_members
-from sklearn_jointens._fitted import FittedEnsembleMixin
+from sklearn_jointens._fitted import FittedEnsemble
 from sklearn_jointens._going_on import check_same_members, check_same_net
+from sklearn_jointens._guards import (
+    all_or_nothing,
+    out_of_memory_explained,
+    unless_cut_short,
+)
 from sklearn_jointens._members import (
     build_members,
-    check_device,
-    check_prototype,
     going_on,
     plain_modules,
     vectorize,
     warn_if_identical,
 )
 from sklearn_jointens._probe import check_infer, probe
-from sklearn_jointens._tabular import DefaultMemberMixin, tabular_classifier
-from sklearn_jointens.losses import family_of
+from sklearn_jointens._prototype import check_device, check_prototype, settled
+from sklearn_jointens._scoring import member_scores, out_of_bag, out_of_bag_score
+from sklearn_jointens._tabular import DefaultMemberMixin
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import (
-    TabularNetClassifier,
-    interrupt,
+    Targets,
     isolated_random_state,
     joint_net,
     unfitted_net,
@@ -39,10 +41,10 @@ from sklearn_jointens.training import (
 _MAX_SEED = np.iinfo(np.int32).max
 
 
-class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
+class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
     """Members trained as one program, and the fitted state that comes of it.
 
-    A subclass validates its data, encodes its targets and calls `_train`.
+    A subclass says what y may hold.
     """
 
     _parameter_constraints: dict = {
@@ -64,9 +66,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
     # -- what is checked before any work ---------------------------------------------
 
     def _resolve_prototype(self, owner: str | None = None) -> Any:
-        prototype = tabular_classifier() if self.estimator is None else self.estimator
+        prototype = self.make_member() if self.estimator is None else self.estimator
         owner = type(self).__name__ if owner is None else owner
-        check_prototype(prototype, owner, self.n_estimators)
+        check_prototype(prototype, owner, self.prototypes, self.n_estimators)
         device = prototype.device if self.device is None else self.device
         prototype = unfitted_net(prototype)
         prototype.set_params(device=check_device(device, owner))
@@ -92,7 +94,89 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             )
         check_same_members(self, prototype)
 
+    def _check_y(self, y: Any) -> Any:
+        """y in a form that scikit-learn's checks of X and y take, if it is valid."""
+        raise NotImplementedError
+
+    def _targets_and_weight(
+        self,
+        prototype: Any,
+        y: np.ndarray,
+        sample_weight: Any,
+        known: Targets | None = None,
+        owner: str | None = None,
+    ) -> tuple[Targets, np.ndarray | None]:
+        """What y holds, and the weights of its rows; raise when they are not valid.
+
+        Parameters
+        ----------
+        prototype : skorch net
+        y : ndarray of shape (n_samples, ...)
+        sample_weight : array-like of shape (n_samples,) or None
+        known : Targets or None, default=None
+            What y has to hold, where that is settled.
+        owner : str or None, default=None
+            The estimator's name, for messages; ``None`` is this one's.
+        """
+        raise NotImplementedError
+
     # -- training --------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
+        """Train all members; what `fit` of an ensemble does."""
+        going_on = self._is_going_on()
+        prototype = self._resolve_prototype()
+        if going_on:
+            self._check_going_on(prototype)
+        with all_or_nothing(self):
+            X, y = check_X_y(self, X, y, reset=not going_on)
+            targets, weight = self._targets_and_weight(
+                prototype, y, sample_weight, self.net_.targets_ if going_on else None
+            )
+            self._train(
+                prototype,
+                X,
+                y,
+                targets,
+                weight,
+                members=self.estimators_ if going_on else [],
+                history=self.history_ if going_on else None,
+            )
+        return self
+
+    def _partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        known: Callable[[Any, np.ndarray], Targets | None] = lambda *_: None,
+    ) -> Any:
+        """One more epoch; `known` makes the targets that a first call is told of."""
+        # scikit-learn's decorator leaves parameters unchecked after the first call.
+        self._validate_params()
+        first = not hasattr(self, "estimators_")
+        prototype = self._resolve_prototype()
+        if not first:
+            self._check_further(prototype)
+        with all_or_nothing(self):
+            X, y = check_X_y(self, X, y, reset=first)
+            targets, weight = self._targets_and_weight(
+                prototype,
+                y,
+                sample_weight,
+                known(prototype, y) if first else self.net_.targets_,
+            )
+            if self.oob_score:
+                raise ValueError(
+                    f"The 'oob_score' parameter of {type(self).__name__} must be "
+                    "False in partial_fit, whose rows may have been seen before. "
+                    f"Got {self.oob_score!r} instead."
+                )
+            if first:
+                self._train(prototype, X, y, targets, weight, members=[], epochs=1)
+        if not first:
+            self._train_further(X, y, weight)
+        return self
 
     def _seeds(self, earlier: MemberDraws | None = None) -> tuple[int, np.ndarray]:
         """A seed for the training, and one for each member there ever was.
@@ -115,7 +199,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         prototype: Any,
         X: Any,
         y: np.ndarray,
-        labels: np.ndarray,
+        targets: Targets,
         weight: np.ndarray | None,
         *,
         members: list[Any],
@@ -126,11 +210,12 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
 
         Parameters
         ----------
-        prototype : skorch classifier
+        prototype : skorch net
             As `_resolve_prototype` gives it.
         X : ndarray or CSR array of shape (n_samples, ...)
-        y : ndarray of shape (n_samples,)
-        labels : ndarray of shape (n_classes,)
+        y : ndarray of shape (n_samples, ...)
+        targets : Targets
+            What y holds.
         weight : ndarray of shape (n_samples,) or None
         members : list of member nets
             To start from; new ones are added up to `n_estimators`.
@@ -143,7 +228,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         training_seed, seeds = self._seeds(earlier)
         draws = MemberDraws.of(seeds, earlier)
         with (
-            self._explain_out_of_memory(),
+            out_of_memory_explained(self.n_estimators),
             isolated_random_state(training_seed, prototype.device) as reseed,
         ):
             prototype = settled(prototype, X, weight, self._columns, members=members)
@@ -151,20 +236,21 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
                 # Copies: a fit that fails leaves an earlier one as it was.
                 members = going_on(members, prototype)
             new_seeds = draws.seeds[len(members) :]
-            members += build_members(prototype, X, labels, new_seeds, reseed)
+            members += build_members(prototype, X, targets, new_seeds, reseed)
             for member in members:
                 member.module_.train()
             earlier = None if history is None else self.net_.plain_module
-            net = self._joint_net(prototype, members, labels, X, earlier)
+            net = self._joint_net(prototype, members, targets, X, earlier)
             if not self.bootstrap and history is None:
                 warn_if_identical(members)
             if history is not None:
                 net.history_ = copy.copy(history)
-            bags = self._set_weights(net, y, weight, draws)
+            self._draws = draws
+            rows = rows_of_members(self, net, y, weight, draws)
             reseed(_later(training_seed, net))
-            with _unless_cut_short(net):
-                net.partial_fit(X, y, epochs=epochs)
-                self._keep(net, members, X, y, bags)
+            with unless_cut_short(net):
+                net.partial_fit(X, y, epochs=epochs, rows=rows)
+                self._keep(net, members, X, y, rows.bags)
 
     def _check_further(self, prototype: Any) -> None:
         """Raise when the net as it stands is not what a further epoch is asked of."""
@@ -185,28 +271,28 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         training_seed, _ = self._seeds(self._draws)
         n_epochs = len(self.history_)
         with (
-            self._explain_out_of_memory(),
+            out_of_memory_explained(self.n_estimators),
             isolated_random_state(_later(training_seed, net), net.device),
         ):
-            bags = self._set_weights(net, y, weight, self._draws)
+            rows = rows_of_members(self, net, y, weight, self._draws)
             try:
-                with _unless_cut_short(net):
-                    net.partial_fit(X, y, epochs=1)
+                with unless_cut_short(net):
+                    net.partial_fit(X, y, epochs=1, rows=rows)
             except BaseException:
                 del self.history_[n_epochs:]
                 self._assemble(like=net.plain_module)
                 raise
-            self._keep(net, self.estimators_, X, y, bags)
+            self._keep(net, self.estimators_, X, y, rows.bags)
 
     def _joint_net(
         self,
         prototype: Any,
         members: list[Any],
-        labels: np.ndarray,
+        targets: Targets,
         example: Any,
         like: VectorizedModule | None = None,
     ) -> Any:
-        family = family_of(members[0].criterion_)
+        family = targets.family(members[0].criterion_)
         owner = type(self).__name__
         rows, module_rows = probe(members, example, family, owner)
         net = joint_net(
@@ -214,35 +300,12 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             vectorize(members, module_rows, like),
             family,
             float(self.lam),
-            labels,
+            targets,
             precision=self.precision,
             verbose=int(self.verbose),
         )
         check_infer(net, members, rows, owner)
         return net
-
-    def _set_weights(
-        self,
-        net: Any,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        draws: MemberDraws,
-    ) -> np.ndarray | None:
-        """Give the net its rows' weights; returns the members' bags, if any."""
-        self._draws = draws
-        rows = rows_of_members(self, net, y, weight, draws)
-        rows.give(net)
-        return rows.bags
-
-    @contextmanager
-    def _explain_out_of_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except torch.cuda.OutOfMemoryError as error:
-            raise RuntimeError(
-                f"CUDA ran out of memory with n_estimators={self.n_estimators}. Lower "
-                "it or the member's batch_size, or use device='cpu'."
-            ) from error
 
     def _keep(
         self,
@@ -260,10 +323,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
             vars(member)["module_"] = module.eval()
         self.estimators_ = members
         self._score_members_after_training(net, X, y, bags)
-        of_the_fit = ("weight_", "valid_weight_", "weighted_", "folds_", "scored_")
-        # The last would keep the weights of all members twice.
-        for name in (*of_the_fit, "step_", "records_", "some_members_"):
-            net.__dict__.pop(name, None)
+        net.forget_fit()
 
     def _keep_net(self, net: Any) -> None:
         """Set what is fitted but the members."""
@@ -275,62 +335,21 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsembleMixin, BaseEstimator):
         self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None
     ) -> None:
         """Set `member_scores_` and, if asked for, the out-of-bag score."""
+        if bags is None:
+            data = getattr(net, "scored_", None)
+            data = net.get_dataset(X, y) if data is None else data
+            self.member_scores_ = member_scores(net, data)
+            return
+        self.member_scores_, predicted = out_of_bag(net, X, y, bags)
+        if self.oob_score:
+            self._keep_out_of_bag(net.targets_, predicted)
+            self.oob_score_ = out_of_bag_score(net, self.oob_score, y, predicted)
+
+    def _keep_out_of_bag(self, targets: Targets, predicted: np.ndarray) -> None:
+        """Set what is predicted for the training rows."""
         raise NotImplementedError
-
-
-@contextmanager
-def all_or_nothing(estimator: Any) -> Iterator[None]:
-    """Put all attributes back when a fit fails: bad input loses nothing."""
-    before = vars(estimator).copy()
-    try:
-        yield
-    except BaseException:
-        # In one step, which Ctrl-C cannot cut in two.
-        estimator.__dict__ = before
-        raise
-
-
-@contextmanager
-def _unless_cut_short(net: Any) -> Iterator[None]:
-    """Raise Ctrl-C instead of what fails because it has cut the training short."""
-    try:
-        yield
-    except Exception:
-        if net.has_ended_ is False:
-            interrupt()
-        raise
 
 
 def _later(seed: int, net: Any) -> int:
     """The seed of an epoch that comes after those in the net's history."""
     return (seed + len(net.history_)) % _MAX_SEED
-
-
-def settled(
-    prototype: Any,
-    X: Any,
-    weight: Any,
-    columns: Any,
-    *,
-    rows: Any = slice(None),
-    members: Sequence[Any] = (),
-) -> Any:
-    """The prototype, with what it leaves to the data settled by them.
-
-    Parameters
-    ----------
-    prototype : skorch classifier
-    X : ndarray or CSR array of shape (n_samples, ...)
-    weight : ndarray of shape (n_rows,) or None
-        Of the rows that are trained on.
-    columns : ColumnCodes or None
-        What made X of a frame.
-    rows : slice or ndarray of int, default=slice(None)
-        Of X, to train on.
-    members : sequence of MemberNet
-        Those that go on; new ones are to be like them.
-    """
-    if not isinstance(prototype, TabularNetClassifier):
-        return prototype
-    like = members[0] if members else None
-    return prototype.settled(X[rows], weight, columns, like)

@@ -6,7 +6,7 @@
     python examples/compare_ensembles.py --dataset Fashion-MNIST --config 256x4 64x16
     python examples/compare_ensembles.py --data my_arrays.npz --epochs 50
     python examples/compare_ensembles.py --task regression
-    python examples/compare_ensembles.py --task regression --data folder --dataset kin8nm
+    python examples/compare_ensembles.py --task regression --data folder --dataset mv
 
 Every row of the table is one scikit-learn estimator that is fitted on the training rows
 and measured on the test rows. All ensembles are made of the same member net: one hidden
@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _data import Data, as_numbers, load_data, make_data
-from _kinds import ENDINGS, of_task
+from _kinds import of_task
 from _report import draw, markdown
 from _rivals import (
     MLPOnDrawnRows,
@@ -172,10 +172,8 @@ def measure(run: Run, data: Data) -> dict[str, Any]:
         lam = model.best_params_["lam"]
         note += f" {model.refit_time_:.3g} s"
         model = model.best_estimator_
-    scores = (_of_classes if data.task == "classification" else _of_numbers)(
-        model, data
-    )
-    return {"lam": lam, **scores, "fit_seconds": seconds, "note": note}
+    score = _of_classes if data.task == "classification" else _of_numbers
+    return {"lam": lam, **score(model, data), "fit_seconds": seconds, "note": note}
 
 
 def _of_classes(model: Any, data: Data) -> dict[str, float]:

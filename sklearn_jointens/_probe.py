@@ -129,9 +129,10 @@ def _inputs_of(module: nn.Module, watched: bool) -> Iterator[list[Tensor]]:
 def _check_output(
     member: Any, output: Any, n_rows: int, family: Family, owner: str
 ) -> None:
-    output, module, n_classes = _first(output), member.module_, len(member.classes_)
+    output, module = _first(output), member.module_
+    n_outputs = member.targets_.n_predicted
     if isinstance(output, Tensor):
-        wrong = family.check_output(output, n_rows, n_classes)
+        wrong = family.check_output(output, n_rows, n_outputs)
         got = f"of shape {tuple(output.shape)}"
     else:
         wrong = "outputs that are a tensor, or a tuple that begins with one"
@@ -148,7 +149,9 @@ def _check_output(
             ProbabilitiesAsLogitsWarning,
             stacklevel=7,
         )
-    wrong = prediction_family(member, family).check_output(output, n_rows, n_classes)
+    wrong = prediction_family(member, family).check_output(
+        output, n_rows, member.targets_.n_predicted
+    )
     if wrong is not None:
         raise ValueError(
             "The 'predict_nonlinearity' parameter of the member must make "

@@ -131,7 +131,7 @@ class MemberNet(_SkorchNet):
     def classes_(self) -> np.ndarray:
         if self.targets_ is None:
             return super().classes_
-        classes: np.ndarray = self.targets_.classes  # type: ignore[attr-defined]
+        classes: np.ndarray = self.targets_.classes
         return np.arange(len(classes)) if self.is_training_ else classes
 
     # -- data ------------------------------------------------------------------------

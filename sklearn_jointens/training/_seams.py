@@ -7,7 +7,10 @@ silence, and is refused.
 
 from typing import Any
 
-_STOCK_MODULES = ("skorch.classifier", "skorch.net", "sklearn.base")
+_STOCK_MODULES = (
+    *("skorch.classifier", "skorch.regressor", "skorch.net"),
+    "sklearn.base",
+)
 
 _ASK_FOR_OUTPUTS = (
     "which predictions with all members at once do without; use 'infer' instead"

@@ -133,8 +133,8 @@ class ClassTargets(Targets):
             f"hold the classes {classes}. Got {unknown} besides." if unknown else None
         )
 
-    def nonlinearity(self, family: Family) -> None:
-        return None
+    def nonlinearity(self, family: Family) -> Callable[[Tensor], Tensor] | None:
+        return super().nonlinearity(family) if self.is_one_logit else None
 
     def member_scores(self, family: Family, chunks: Chunks) -> np.ndarray:
         return _accuracies(family, chunks)
@@ -287,6 +287,7 @@ def _accuracies(family: Family, chunks: Chunks) -> np.ndarray:
     total: Any = 0.0
     for natural, y, weight in chunks:
         correct = family.correct(natural, y)
+        assert correct is not None
         if weight is None:
             weight = torch.ones(natural.shape[-1])
         weight = weight.to(natural.device, torch.float64)

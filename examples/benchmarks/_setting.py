@@ -70,9 +70,8 @@ class Setting:
         return family_of(self.criterion())
 
     def rows(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first training rows; numbers as a column, which skorch wants."""
-        X, y = self.data.X_train[:n_rows], self.data.y_train[:n_rows]
-        return X, y if self.data.task == "classification" else y[:, None]
+        """The first training rows."""
+        return self.data.X_train[:n_rows], self.data.y_train[:n_rows]
 
     def tensors(self, n_rows: int) -> tuple[Tensor, Tensor]:
         """The first training rows on the device."""

@@ -82,11 +82,13 @@ def fit(setting: Setting) -> Iterator[Figure]:
                 one(*batch)
 
     def tasks(n_rows: int) -> dict[str, Callable[[], Any]]:
-        rows, tensors = setting.rows(n_rows), setting.tensors(n_rows)
+        (X, y), tensors = setting.rows(n_rows), setting.tensors(n_rows)
+        # skorch wants numbers as a column.
+        as_skorch_has_it = y if of_classes else y[:, None]
         return {
-            "fit": lambda: ensemble.fit(*rows),
+            "fit": lambda: ensemble.fit(X, y),
             "bare": lambda: bare(*tensors),
-            "wide": lambda: wide.fit(*rows),
+            "wide": lambda: wide.fit(X, as_skorch_has_it),
         }
 
     times = interleave(tasks(n_rows), setting.rounds, setting.device, tasks(500))

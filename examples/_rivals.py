@@ -7,14 +7,12 @@ import torch
 from _data import Data
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier, MLPRegressor
 from skorch import NeuralNet, NeuralNetClassifier
 
 from sklearn_jointens.nn import MLP
 from sklearn_jointens.training import MemberNetRegressor
 
 _Net: Any = NeuralNet if TYPE_CHECKING else object
-_MLP: Any = MLPClassifier if TYPE_CHECKING else object
 
 
 class _Seeded(_Net):
@@ -40,25 +38,6 @@ class SeededNet(_Seeded, NeuralNetClassifier):
 
 class SeededRegressor(_Seeded, MemberNetRegressor):
     """skorch's regressor that takes y of one axis, as scikit-learn has it, seeded."""
-
-
-class _OnDrawnRows(_MLP):
-    """Of scikit-learn's networks, but `fit` takes no weights.
-
-    Bagging then hands it the drawn rows. As weights, a short last batch may happen to
-    weigh nothing, on which the networks of scikit-learn 1.9 fail.
-    """
-
-    def fit(self, X: Any, y: Any) -> Any:
-        return super().fit(X, y)
-
-
-class MLPOnDrawnRows(_OnDrawnRows, MLPClassifier):
-    """A classifier."""
-
-
-class MLPRegressorOnDrawnRows(_OnDrawnRows, MLPRegressor):
-    """A regressor."""
 
 
 class StackingOnHeldOutRows(BaseEstimator):

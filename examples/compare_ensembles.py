@@ -28,11 +28,10 @@ import numpy as np
 import pandas as pd
 import torch
 from _data import Data, as_numbers, load_data, make_data
+from _drawn_rows import MLPOnDrawnRows, MLPRegressorOnDrawnRows
 from _kinds import of_task
 from _report import draw, markdown
 from _rivals import (
-    MLPOnDrawnRows,
-    MLPRegressorOnDrawnRows,
     StackingOnHeldOutRows,
     make_member,
     n_parameters,

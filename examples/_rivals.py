@@ -86,10 +86,13 @@ def n_parameters(data: Data, hidden: int) -> int:
     return (data.n_features + 1) * hidden + (hidden + 1) * data.n_outputs
 
 
-def make_member(data: Data, hidden: int, options: Any) -> Any:
-    """The net that every ensemble is made of."""
+ALONE = {"classification": SeededNet, "regression": SeededRegressor}
+
+
+def make_member(data: Data, hidden: int, options: Any, net: type | None = None) -> Any:
+    """The net that every ensemble is made of; of class `net`, or one that is seeded."""
     is_of_classes = data.task == "classification"
-    return (SeededNet if is_of_classes else SeededRegressor)(
+    return (net or ALONE[data.task])(
         MLP,
         module__n_features_in=data.n_features,
         module__n_outputs=data.n_outputs,

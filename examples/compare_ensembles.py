@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import skorch
 import torch
 from _data import Data, as_numbers, load_data, make_data
 from _drawn_rows import MLPOnDrawnRows, MLPRegressorOnDrawnRows
@@ -94,7 +95,9 @@ def make_runs(
     task, lams = data.task, options.lams
     member = make_member(data, hidden, options)
     make_joint = of_task(task, sklearn_jointens, "JointEnsemble")
-    joint = make_joint(member, n_members, random_state=seed)
+    # Of skorch's own class, which the search trains all at once.
+    joined = make_member(data, hidden, options, of_task(task, skorch, "NeuralNet"))
+    joint = make_joint(joined, n_members, random_state=seed)
     independent = clone(joint).set_params(lam=0.0)
     common = {"n_jobs": options.n_jobs, "random_state": seed}
     cv, stacking, validation, how = _validated(
@@ -104,7 +107,7 @@ def make_runs(
         search = GridSearchCV(joint, {"lam": lams}, cv=cv, n_jobs=options.n_jobs)
     else:
         make_search = sklearn_jointens.JointEnsembleRegressorCV
-        search = make_search(member, n_members, lams, cv=cv, **common)
+        search = make_search(joined, n_members, lams, cv=cv, **common)
     yield Run("search", search, f"{len(lams)} lams on {validation}; refit")
     for lam in lams:
         yield Run("curve", clone(joint).set_params(lam=lam), lam=lam)

@@ -146,7 +146,7 @@ def _check_row_shape(ensemble: Any, X: Any, reset: bool) -> None:
 
 def _has_columns(y: Any) -> bool:
     """Whether there is more than one target a row."""
-    shape = y.shape if hasattr(y, "shape") else np.shape(y)
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     return len(shape) > 1 and tuple(shape[1:]) != (1,)
 
 

@@ -1,7 +1,5 @@
 """The families against torch's own criteria."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from torch.nn import functional as F
 
 from sklearn_jointens.losses import (
     Bernoulli,
+    BernoulliLabels,
     Categorical,
     CategoricalProbabilities,
     family_of,
@@ -44,10 +43,6 @@ def assert_same(actual, expected):
         torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
 
 
-def raises_whole(error, message):
-    return pytest.raises(error, match=f"^{re.escape(message)}$")
-
-
 def mean_over_members(criterion, logits, y):
     return torch.stack([criterion(z, y) for z in logits]).mean()
 
@@ -70,65 +65,6 @@ def ignore_index(request):
     return request.param
 
 
-@pytest.fixture
-def cross_entropy(class_weight, label_smoothing, ignore_index):
-    return nn.CrossEntropyLoss(
-        class_weight, ignore_index=ignore_index, label_smoothing=label_smoothing
-    )
-
-
-@pytest.mark.parametrize("lam", LAMS)
-def test_one_member_has_its_own_cross_entropy(cross_entropy, lam):
-    family, (logits,) = family_of(cross_entropy), stack(1)
-    assert_same(
-        value_and_gradient(lambda z: joint_loss(z[None], Y, lam, None, family), logits),
-        value_and_gradient(lambda z: cross_entropy(z, Y), logits),
-    )
-
-
-@pytest.mark.parametrize("lam", LAMS)
-def test_joint_loss_mixes_the_cross_entropies_of_ensemble_and_members(
-    cross_entropy, lam
-):
-    family = family_of(cross_entropy)
-
-    def plain(logits):
-        members = mean_over_members(cross_entropy, logits, Y)
-        return lam * cross_entropy(logits.mean(0), Y) + (1 - lam) * members
-
-    assert_same(
-        value_and_gradient(lambda z: joint_loss(z, Y, lam, None, family), stack()),
-        value_and_gradient(plain, stack()),
-    )
-
-
-@pytest.mark.parametrize("lam", LAMS)
-@pytest.mark.parametrize("by_member", [False, True])
-def test_integer_weights_equal_repeated_rows_under_any_cross_entropy(
-    cross_entropy, by_member, lam
-):
-    counts = torch.tensor([2, 1, 0, 1, 3, 1, 1])
-    rows = torch.arange(len(Y)).repeat_interleave(counts)
-    weight = counts.expand(3, -1) if by_member else counts
-    family = family_of(cross_entropy)
-    assert_same(
-        value_and_gradient(lambda z: joint_loss(z, Y, lam, weight, family), stack()),
-        value_and_gradient(
-            lambda z: joint_loss(z[:, rows], Y[rows], lam, None, family), stack()
-        ),
-    )
-
-
-def test_diversity_is_never_negative_under_any_cross_entropy(cross_entropy):
-    natural = stack().transpose(1, 2)
-    generator = torch.Generator().manual_seed(1)
-    for weight in (None, *torch.rand(20, 3, len(Y), generator=generator)):
-        terms = joint_terms(natural, Y, 0.3, weight, family_of(cross_entropy))
-        assert terms.diversity > 0
-        eq_5 = terms.member_losses.mean() - 0.3 * terms.diversity
-        torch.testing.assert_close(terms.loss, eq_5)
-
-
 @pytest.mark.parametrize("lam", LAMS)
 def test_ignored_rows_equal_removed_rows(class_weight, label_smoothing, lam):
     criterion = nn.CrossEntropyLoss(
@@ -147,50 +83,7 @@ def test_ignored_rows_equal_removed_rows(class_weight, label_smoothing, lam):
     )
 
 
-def test_gradient_equals_finite_differences_under_any_cross_entropy(cross_entropy):
-    family = family_of(cross_entropy)
-    weight = torch.arange(3 * len(Y)).reshape(3, -1)
-    logits = stack().requires_grad_()
-    for w in (None, weight[0] + 1, weight):
-        assert torch.autograd.gradcheck(
-            lambda z, w=w: joint_loss(z, Y, 0.3, w, family), logits
-        )
-
-
 # NLLLoss, as skorch means it: log(output + eps) before the criterion
-
-
-def skorch_nll(proba, y, criterion):
-    return criterion((proba + torch.finfo(proba.dtype).eps).log(), y)
-
-
-@pytest.mark.parametrize("lam", LAMS)
-def test_one_probability_member_has_skorchs_nll(class_weight, ignore_index, lam):
-    criterion = nn.NLLLoss(class_weight, ignore_index=ignore_index)
-    family, (logits,) = family_of(criterion), stack(1)
-    assert_same(
-        value_and_gradient(
-            lambda z: joint_loss(z.softmax(1)[None], Y, lam, None, family), logits
-        ),
-        value_and_gradient(lambda z: skorch_nll(z.softmax(1), Y, criterion), logits),
-    )
-
-
-def test_lam_0_gives_probability_members_skorchs_nll(class_weight, ignore_index):
-    criterion = nn.NLLLoss(class_weight, ignore_index=ignore_index)
-
-    def plain(logits):
-        return torch.stack(
-            [skorch_nll(z.softmax(1), Y, criterion) for z in logits]
-        ).mean()
-
-    family = family_of(criterion)
-    assert_same(
-        value_and_gradient(
-            lambda z: joint_loss(z.softmax(2), Y, 0, None, family), stack()
-        ),
-        value_and_gradient(plain, stack()),
-    )
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -256,53 +149,6 @@ def bce(request, pos_weight):
     return nn.BCEWithLogitsLoss(request.param, pos_weight=pos_weight)
 
 
-@pytest.mark.parametrize("shape", [(), (1,)], ids=["(M, B)", "(M, B, 1)"])
-@pytest.mark.parametrize("n_members", [1, 3])
-@pytest.mark.parametrize("lam", LAMS)
-def test_joint_loss_mixes_the_binary_cross_entropies(bce, lam, n_members, shape):
-    logits = stack(n_members, 1).reshape(n_members, len(Y), *shape)
-    y = Y % 2
-    observed = y.double().reshape(len(y), *shape)
-
-    def plain(logits):
-        members = mean_over_members(bce, logits, observed)
-        return lam * bce(logits.mean(0), observed) + (1 - lam) * members
-
-    actual = value_and_gradient(
-        lambda z: joint_loss(z, y, lam, None, family_of(bce)), logits
-    )
-    assert actual[1].shape == logits.shape
-    assert_same(actual, value_and_gradient(plain, logits))
-
-
-@pytest.mark.parametrize("by_member", [False, True])
-@pytest.mark.parametrize("lam", LAMS)
-def test_integer_weights_equal_repeated_rows_under_binary_cross_entropy(
-    bce, lam, by_member
-):
-    counts = torch.tensor([2, 1, 0, 1, 3, 1, 1])
-    rows = torch.arange(len(Y)).repeat_interleave(counts)
-    weight = counts.expand(3, -1) if by_member else counts
-    family, y = family_of(bce), Y % 2
-    assert_same(
-        value_and_gradient(
-            lambda z: joint_loss(z, y, lam, weight, family), stack(3, 1)
-        ),
-        value_and_gradient(
-            lambda z: joint_loss(z[:, rows], y[rows], lam, None, family), stack(3, 1)
-        ),
-    )
-
-
-def test_gradient_equals_finite_differences_under_binary_cross_entropy(bce):
-    family, logits = family_of(bce), stack(3, 1).requires_grad_()
-    weight = torch.arange(3 * len(Y)).reshape(3, -1)
-    for w in (None, weight[0] + 1, weight):
-        assert torch.autograd.gradcheck(
-            lambda z, w=w: joint_loss(z, Y % 2, 0.3, w, family), logits
-        )
-
-
 @pytest.mark.parametrize("lam", LAMS)
 def test_one_logit_trains_as_the_difference_of_two(lam):
     y, logits = Y % 2, stack(3, 1)
@@ -342,7 +188,7 @@ def test_is_correct_where_argmax_is_the_class(kind, n_classes):
     y = rng.integers(0, n_classes, 200)
     family = Categorical()
     natural = family.natural(torch.from_numpy(logits))
-    correct = family.is_correct(natural, torch.from_numpy(y))
+    correct = family.correct(natural, torch.from_numpy(y))
     assert correct.dtype == torch.bool
     np.testing.assert_array_equal(correct, logits.argmax(2) == y)
 
@@ -353,9 +199,9 @@ def test_is_correct_where_the_binary_argmax_is_the_class(dtype):
     logits = torch.randint(-1, 2, (5, 200), generator=torch.Generator().manual_seed(0))
     natural = family.natural(logits.float())
     y = torch.arange(200) % 2
-    proba = family.proba(natural)
+    proba = family.predicted(natural)
     assert proba.shape == (5, 200, 2)
-    correct = family.is_correct(natural, y.to(dtype))
+    correct = family.correct(natural, y.to(dtype))
     np.testing.assert_array_equal(correct, proba.numpy().argmax(2) == y.numpy())
 
 
@@ -364,8 +210,8 @@ def test_proba_is_softmax_for_members_and_ensemble(family):
     proba = stack().softmax(2)
     output = proba if isinstance(family, CategoricalProbabilities) else stack()
     natural = family.natural(output)
-    torch.testing.assert_close(family.proba(natural), proba)
-    ensemble = family.proba(natural.mean(0))
+    torch.testing.assert_close(family.predicted(natural), proba)
+    ensemble = family.predicted(natural.mean(0))
     torch.testing.assert_close(ensemble, geometric_mean(stack()))
 
 
@@ -374,85 +220,10 @@ def test_binary_proba_is_sigmoid_for_members_and_ensemble():
     natural = family.natural(logits)
     positive = logits.sigmoid()
     torch.testing.assert_close(
-        family.proba(natural), torch.cat([1 - positive, positive], 2)
+        family.predicted(natural), torch.cat([1 - positive, positive], 2)
     )
     two = torch.cat([torch.zeros_like(logits), logits], 2)
-    torch.testing.assert_close(family.proba(natural.mean(0)), geometric_mean(two))
-
-
-@pytest.mark.parametrize(
-    ("family", "output"),
-    [
-        (Categorical(), stack()),
-        (CategoricalProbabilities(), stack().softmax(2)),
-        (Bernoulli(), stack(3, 1)[..., 0]),
-    ],
-    ids=["logits", "probabilities", "one logit"],
-)
-def test_output_is_what_a_member_with_these_natural_parameters_puts_out(family, output):
-    natural = family.natural(output)
-    for member, put_out in zip(natural, output, strict=True):
-        torch.testing.assert_close(family.output(member), put_out)
-
-
-# family_of
-
-
-class _Scaled(nn.CrossEntropyLoss):
-    def forward(self, input, target):
-        return 2 * super().forward(input, target)
-
-
-class _Renamed(nn.CrossEntropyLoss):
-    pass
-
-
-class _Compiled(nn.Module):
-    """What torch.compile puts around a module."""
-
-    def __init__(self, module):
-        super().__init__()
-        self._orig_mod = module
-
-
-@pytest.mark.parametrize(
-    ("criterion", "family"),
-    [
-        (nn.CrossEntropyLoss(), Categorical),
-        (nn.NLLLoss(), CategoricalProbabilities),
-        (nn.BCEWithLogitsLoss(), Bernoulli),
-        (_Renamed(), Categorical),
-    ],
-)
-@pytest.mark.parametrize("wrap", [lambda module: module, _Compiled])
-def test_family_of_a_known_criterion(wrap, criterion, family):
-    assert type(family_of(wrap(criterion))) is family
-
-
-@pytest.mark.parametrize("criterion", [nn.MSELoss(), _Scaled(), _Compiled(_Scaled())])
-def test_criterion_without_a_known_family_raises(criterion):
-    is_mse = isinstance(criterion, nn.MSELoss)
-    got = "MSELoss" if is_mse else "_Scaled with a 'forward' of its own"
-    message = (
-        "The 'criterion' parameter of the member must be CrossEntropyLoss, NLLLoss "
-        "(with a module that puts out probabilities) or BCEWithLogitsLoss, whose "
-        f"losses can be joined. Got {got} instead."
-    )
-    with raises_whole(ValueError, message):
-        family_of(criterion)
-
-
-@pytest.mark.parametrize(
-    "criterion", [nn.CrossEntropyLoss, nn.NLLLoss, nn.BCEWithLogitsLoss]
-)
-@pytest.mark.parametrize("reduction", ["sum", "none"])
-def test_criterion_with_another_reduction_raises(criterion, reduction):
-    message = (
-        "The 'criterion__reduction' parameter of the member must be 'mean'. "
-        f"Got '{reduction}' instead."
-    )
-    with raises_whole(ValueError, message):
-        family_of(criterion(reduction=reduction))
+    torch.testing.assert_close(family.predicted(natural.mean(0)), geometric_mean(two))
 
 
 # check_output
@@ -535,3 +306,117 @@ def test_log_probabilities_are_finite_where_probabilities_are_not(size, dtype):
         eps = torch.finfo(dtype).eps
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=eps)
         assert found.isfinite().all()
+
+
+# What a net predicts in a way of its own
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("transforms", [False, True])
+def test_a_threshold_decides_between_two_classes(threshold, transforms):
+    nonlinearity = two_columns if transforms else None
+    family = Bernoulli(weight=torch.tensor([0.4])).with_nonlinearity(
+        nonlinearity, threshold
+    )
+    assert family.transforms_members == transforms
+    logits, y = stack(3, 1), Y % 2
+    natural = family.natural(logits)
+    positive = logits[..., 0].sigmoid()
+    torch.testing.assert_close(family.predicted(natural)[..., 1], positive)
+    decided = positive > threshold
+    assert torch.equal(family.decide(family.predicted(natural)) > 0, decided)
+    assert torch.equal(family.correct(natural, y), decided == (y > 0))
+
+
+def two_columns(logits):
+    positive = logits.sigmoid()
+    return torch.stack([1 - positive, positive], 1)
+
+
+def test_a_threshold_leaves_the_loss_as_it_is(bce):
+    family, logits = family_of(bce), stack(3, 1)
+    other = family.with_nonlinearity(None, 0.9)
+    expected = joint_loss(logits, Y % 2, 0.3, None, family)
+    assert joint_loss(logits, Y % 2, 0.3, None, other) == expected
+    assert family.with_nonlinearity(None) is family
+
+
+@pytest.mark.parametrize("own_weights", [False, True])
+@pytest.mark.parametrize(
+    ("family", "nonlinearity", "plain"),
+    [
+        (Categorical(), lambda z: (z * 2).softmax(-1), CategoricalProbabilities()),
+        (BernoulliLabels(), lambda z: (z * 2).sigmoid(), None),
+    ],
+    ids=["classes", "labels"],
+)
+def test_what_is_predicted_is_of_transformed_members(
+    family, nonlinearity, plain, own_weights
+):
+    """The loss is of the outputs as they are."""
+    predicting, outputs = family.with_nonlinearity(nonlinearity), stack()
+    y = Y[None] if plain else F.one_hot(Y, N_CLASSES)[None]
+    weight = torch.ones(1, 3, len(Y), dtype=torch.float64) if own_weights else None
+    terms = joint_terms(outputs, y, 0.3, weight, family, predicting=predicting)
+    plainly = joint_terms(outputs, y, 0.3, weight, family, predicting=family)
+    for found, expected in zip(terms[:4], plainly[:4], strict=True):
+        assert torch.equal(found, expected)
+    # Twice the logits, whose mean is the logarithm of the geometric mean.
+    expected = nonlinearity(outputs.mean(0))
+    torch.testing.assert_close(terms.ensemble_output[0], expected)
+    natural = predicting.natural(outputs)
+    torch.testing.assert_close(predicting.predicted(natural), nonlinearity(outputs))
+    torch.testing.assert_close(predicting.predicted(natural.mean(0)), expected)
+    assert torch.equal(terms.member_correct[0], predicting.correct(natural, y[0]))
+    assert torch.equal(terms.member_correct, plainly.member_correct)
+
+
+@pytest.mark.parametrize(
+    ("family", "nonlinearity", "rule"),
+    [
+        (Categorical(), lambda z: z.softmax(-1), None),
+        (BernoulliLabels(), torch.sigmoid, None),
+        (
+            Categorical(),
+            torch.sigmoid,
+            "probabilities (rows >= 0 that sum to 1) of shape (n_samples, n_classes) = "
+            "(5, 3)",
+        ),
+        (
+            Categorical(),
+            torch.Tensor.tolist,
+            "probabilities (rows >= 0 that sum to 1) of shape (n_samples, n_classes) = "
+            "(5, 3)",
+        ),
+        (
+            BernoulliLabels(),
+            lambda z: z + 2,
+            "probabilities (from 0 to 1) of shape (n_samples, n_labels) = (5, 3)",
+        ),
+        (
+            BernoulliLabels(),
+            lambda z: z.sigmoid()[:, :2],
+            "probabilities (from 0 to 1) of shape (n_samples, n_labels) = (5, 3)",
+        ),
+    ],
+)
+def test_check_output_looks_at_the_probabilities_that_are_made(
+    family, nonlinearity, rule
+):
+    predicting = family.with_nonlinearity(nonlinearity)
+    output = torch.linspace(-1, 1, 15).reshape(5, 3)
+    assert predicting.check_output(output, 5, 3) == rule
+
+
+def test_probabilities_are_suspicious_where_logits_are_due():
+    proba = stack()[0].softmax(1)
+    assert "puts out probabilities" in Categorical().suspect(proba)
+    assert Categorical().suspect(stack()[0]) is None
+    assert CategoricalProbabilities().suspect(proba) is None
+
+
+def test_labels_of_extreme_probabilities_have_a_finite_geometric_mean():
+    family = BernoulliLabels().with_nonlinearity(lambda output: output)
+    proba = torch.tensor([[[0.0, 1.0]], [[0.0, 1.0]]])
+    found = family.predicted(family.natural(proba).mean(0))
+    torch.testing.assert_close(found, proba[0], rtol=0, atol=1e-6)

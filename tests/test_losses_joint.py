@@ -73,6 +73,11 @@ def reference(logits, y, lam, weight=None):
     return lam * ensemble + (1 - lam) * torch.stack(members).mean()
 
 
+def terms_of(logits, y, lam, weight=None):
+    """The terms of one ensemble."""
+    return joint_terms(logits, y[None], lam, None if weight is None else weight[None])
+
+
 def value_and_gradient(loss, logits):
     logits = logits.detach().clone().requires_grad_()
     value = loss(logits)
@@ -189,9 +194,9 @@ def test_eq_4_equals_eq_5_and_diversity_is_never_negative(array, lam, data):
     y = data.draw(arrays(np.int64, n_samples, elements=st.integers(0, n_classes - 1)))
     counts = arrays(np.float64, (n_members, n_samples), elements=st.integers(0, 3))
     weight = torch.from_numpy(data.draw(counts)) if data.draw(st.booleans()) else None
-    terms = joint_terms(logits.transpose(1, 2), torch.from_numpy(y), lam, weight)
+    terms = terms_of(logits, torch.from_numpy(y), lam, weight)
     mean_member = terms.member_losses.mean()
-    ensemble, spread = terms.ensemble_loss, terms.diversity
+    (ensemble,), (spread,) = terms.ensemble_losses, terms.diversity
     eq_4 = lam * ensemble + (1 - lam) * mean_member
     for value in (eq_4, mean_member - lam * spread, ensemble + (1 - lam) * spread):
         torch.testing.assert_close(terms.loss, value, rtol=1e-9, atol=1e-9)
@@ -210,8 +215,8 @@ def test_diversity_is_the_mean_divergence_from_the_ensemble():
     rowwise = torch.stack(divergence).mean(0)
     torch.testing.assert_close(diversity(logits, reduction="none"), rowwise)
     torch.testing.assert_close(diversity(logits), rowwise.mean())
-    terms = joint_terms(logits.transpose(1, 2), y, 0.3)
-    torch.testing.assert_close(terms.diversity, rowwise.mean())
+    terms = terms_of(logits, y, 0.3)
+    torch.testing.assert_close(terms.diversity[0], rowwise.mean())
 
 
 def test_diversity_is_what_the_mean_member_loses_whatever_the_labels():
@@ -227,23 +232,25 @@ def test_identical_members_have_no_diversity():
     logits, y = problem(n_members=1)
     logits = logits.repeat(5, 1, 1)
     assert diversity(logits) == pytest.approx(0, abs=1e-15)
-    spread = joint_terms(logits.transpose(1, 2), y, 0.5).diversity
+    spread = terms_of(logits, y, 0.5).diversity
     assert spread == pytest.approx(0, abs=1e-14)
 
 
 def test_terms_are_the_criterion_of_the_ensemble_and_of_each_member():
     logits, y = problem()
-    terms = joint_terms(logits.transpose(1, 2), y, 0.3)
-    torch.testing.assert_close(terms.natural, logits.mean(0).t())
-    torch.testing.assert_close(terms.ensemble_loss, F.cross_entropy(logits.mean(0), y))
+    terms = terms_of(logits, y, 0.3)
+    torch.testing.assert_close(terms.ensemble_output[0], logits.mean(0))
+    torch.testing.assert_close(
+        terms.ensemble_losses[0], F.cross_entropy(logits.mean(0), y)
+    )
     alone = torch.stack([F.cross_entropy(z, y) for z in logits])
-    torch.testing.assert_close(terms.member_losses, alone)
+    torch.testing.assert_close(terms.member_losses[0], alone)
 
 
 def test_only_the_loss_carries_a_gradient():
     logits, y = problem()
-    terms = joint_terms(logits.transpose(1, 2).requires_grad_(), y, 0.3)
-    assert [part.requires_grad for part in terms] == [True, *[False] * 3]
+    terms = terms_of(logits.requires_grad_(), y, 0.3)
+    assert [part.requires_grad for part in terms[:-1]] == [True, *[False] * 4]
 
 
 # Row weights
@@ -336,7 +343,7 @@ def test_lam_0_with_weights_by_member_equals_separately_weighted_members():
     logits, y = problem()
     weight = bootstrap()
     _, gradient = value_and_gradient(lambda z: joint_loss(z, y, 0, weight), logits)
-    losses = joint_terms(logits.transpose(1, 2), y, 0, weight).member_losses
+    losses = terms_of(logits, y, 0, weight).member_losses[0]
     for z, w, loss, got in zip(logits, weight, losses, gradient, strict=True):
         rows = torch.arange(6).repeat_interleave(w.long())
         value, alone = value_and_gradient(
@@ -348,9 +355,9 @@ def test_lam_0_with_weights_by_member_equals_separately_weighted_members():
 
 def test_ensemble_of_a_row_is_of_the_members_that_see_it_or_of_all_if_none_does():
     logits, y = problem()
-    natural = joint_terms(logits.transpose(1, 2), y, 0.3, bootstrap()).natural.t()
-    torch.testing.assert_close(natural[0], logits[0, 0])
-    torch.testing.assert_close(natural[1], logits[:, 1].mean(0))
+    output = terms_of(logits, y, 0.3, bootstrap()).ensemble_output[0]
+    torch.testing.assert_close(output[0], logits[0, 0])
+    torch.testing.assert_close(output[1], logits[:, 1].mean(0))
 
 
 @pytest.mark.parametrize("lam", LAMS)
@@ -358,9 +365,9 @@ def test_a_member_without_any_weight_leaves_the_ensemble_to_the_others(lam):
     logits, y = problem()
     weight = torch.ones(3, 6, dtype=torch.float64)
     weight[1] = 0
-    terms = joint_terms(logits.transpose(1, 2), y, lam, weight)
-    torch.testing.assert_close(terms.natural, logits[[0, 2]].mean(0).t())
-    assert terms.member_losses[1] == 0
+    terms = terms_of(logits, y, lam, weight)
+    torch.testing.assert_close(terms.ensemble_output[0], logits[[0, 2]].mean(0))
+    assert terms.member_losses[0, 1] == 0
     value, gradient = value_and_gradient(
         lambda z: joint_loss(z, y, lam, weight), logits
     )

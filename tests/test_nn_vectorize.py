@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from sklearn_jointens.nn import MLP, split_members, vectorize_members
 from sklearn_jointens.nn._copying import named_tensors
+from sklearn_jointens.nn._vectorize import revectorize
 
 METHODS = ("structural", "vmap", "loop")
 
@@ -716,3 +717,31 @@ def test_members_that_draw_in_python_draw_each_for_itself():
     assert vectorized.method == "loop"
     outputs = vectorized(torch.ones(2, 4))
     assert not torch.allclose(outputs[0], outputs[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_members_are_run_again_in_the_way_they_were_run(method):
+    vectorized = vectorize_members(make(mlp), method, example=data())
+    again = revectorize(split_members(vectorized), vectorized.vectorization)
+    assert type(again) is type(vectorized)
+    assert again.vectorization == vectorized.vectorization
+    assert torch.equal(again(data()), vectorized(data()))
+
+
+def test_what_cannot_be_stacked_is_not_run_again_as_if_it_were():
+    way = vectorize_members(make(mlp), "vmap").vectorization
+    with pytest.raises(ValueError, match=r"'second.weight' is tied"):
+        revectorize(make(Tied), way)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_width_of_a_row_is_the_number_of_outputs_of_all_weights(method):
+    layers = nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False)
+    vectorized = vectorize_members([nn.Sequential(*layers)] * 6, method)
+    assert vectorized.row_width == 6 * (5 + 3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_where_rows_are_known_to_stay_apart_do_they_not_mix(method):
+    vectorized = vectorize_members(make(mlp), method)
+    assert vectorized.mixes_rows == (method != "structural")

@@ -109,7 +109,7 @@ def _what_is_wrong(criterion: nn.Module, criteria: Sequence[type[nn.Module]]) ->
     if isinstance(criterion, tuple(criteria)):
         return " with a 'forward' of its own"
     if isinstance(criterion, nn.GaussianNLLLoss):
-        return " (which takes variances as a third argument)"
+        return " (whose variances are an argument that a net has no place for)"
     return ""
 
 

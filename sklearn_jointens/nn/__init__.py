@@ -21,7 +21,7 @@ from sklearn_jointens.nn.layers._normalization import (
 from sklearn_jointens.nn.networks._densenet import DenseNetBC
 from sklearn_jointens.nn.networks._learn_encoding import tabular_encoding
 from sklearn_jointens.nn.networks._simple import MLP, ConvNet
-from sklearn_jointens.nn.networks._tabular import TabularMLP
+from sklearn_jointens.nn.networks._tabular_mlp import TabularMLP
 
 __all__ = [
     "MLP",

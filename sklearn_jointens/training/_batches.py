@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from skorch.dataset import Dataset
+from skorch.utils import check_indexing
 from torch import Tensor
 from torch.utils.data import Subset
 
@@ -180,6 +181,8 @@ class ArrayDataset(Dataset):
 
     def transform(self, X: Any, y: Any) -> tuple[Tensor, Any]:
         """One row, for an iterator of the user's own."""
+        if sparse.issparse(X) and X.ndim == 1:  # which skorch does not expect
+            X = X.toarray()
         X, y = super().transform(X, y)
         return torch.as_tensor(X).to(self.dtype), y
 
@@ -219,11 +222,13 @@ class ArrayPart(ArrayDataset):
         self.whole = whole
         self.places = as_tensor(places).to(whole.index_device)
         self.y, self._len = y.to(whole.device), len(places)
+        self.y_indexing = check_indexing(self.y)
 
     @property
     def X(self) -> Any:
         """A copy of the rows, which nothing that is fast asks for."""
-        return self.whole.X[self.places]
+        is_sparse = sparse.issparse(self.whole.X)
+        return self.whole.X[self.places.numpy() if is_sparse else self.places]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -236,7 +241,10 @@ class ArrayPart(ArrayDataset):
 
 
 class AllRows(Subset):
-    """A user's data set with something to it; what else one asks of it, it has."""
+    """A user's data set, to which a subclass adds something.
+
+    skorch looks through a Subset; what else one asks of it, the data set has.
+    """
 
     def __init__(self, dataset: Any) -> None:
         super().__init__(dataset, list(range(len(dataset))))
@@ -289,7 +297,6 @@ class BatchSlicer:
                 "The 'batch_size' parameter of the member must be an int of at least "
                 f"1, or -1 for all rows at once. Got {batch_size!r} instead."
             )
-        self.subset = dataset
         self.dataset, self.index = unwrap_subset(dataset)
         self.n_samples = len(dataset)
         self.weight = weight

@@ -2,10 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from skorch.dataset import get_len, unpack_data
+from torch import Tensor
+
+
+class Step(NamedTuple):
+    """A step that is being taken.
+
+    Attributes
+    ----------
+    weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
+        Of the rows of its batch.
+    found : dict
+        What the loss adds to what skorch's step returns.
+    """
+
+    weight: Tensor | None
+    found: dict[str, Any]
 
 
 def run_without_waiting(

@@ -12,12 +12,7 @@ from torch.utils.data import Subset
 
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.nn.networks._arguments import is_number
-from sklearn_jointens.training._batches import (
-    Batch,
-    BatchSlicer,
-    to_device,
-    unwrap_subset,
-)
+from sklearn_jointens.training._batches import Batch, BatchSlicer, to_device
 
 
 class Folds(NamedTuple):
@@ -149,13 +144,15 @@ class FoldSlicer:
 
     Parameters
     ----------
-    dataset : ArrayDataset or Subset of one
-    weight : Tensor of shape (n_samples,) or None
-        Of all rows of the data set.
+    batches : BatchSlicer
+        Of the same rows, one fold with another.
     folds : Folds
         Of all rows of the data set.
-    batch_size : int
-        Rows of a batch, at most.
+
+    Raises
+    ------
+    ValueError
+        The prototype makes its batches in a way of its own.
 
     Attributes
     ----------
@@ -165,12 +162,17 @@ class FoldSlicer:
         Those that are validated on each fold.
     """
 
-    def __init__(
-        self, dataset: Any, weight: Tensor | None, folds: Folds, batch_size: int
-    ) -> None:
-        self.dataset, index = unwrap_subset(dataset)
-        self.weight, self.batch_size = weight, batch_size
-        rows = np.arange(len(self.dataset)) if index is None else index.numpy()
+    def __init__(self, batches: Any, folds: Folds) -> None:
+        if type(batches) is not BatchSlicer:
+            raise ValueError(
+                "The 'train_split' parameter of the member must not be MemberFolds "
+                "with a 'dataset' or 'iterator_valid' of its own, whose rows cannot be "
+                f"told apart. Got {type(batches).__name__} for its batches instead."
+            )
+        self.dataset, self.weight = batches.dataset, batches.weight
+        self.batch_size, index = batches.batch_size, batches.index
+        rows = torch.arange(len(self.dataset)) if index is None else index
+        of_rows = torch.as_tensor(folds.of_rows)[rows]
         self.members = {
             int(fold): torch.as_tensor(np.flatnonzero(folds.of_members == fold))
             for fold in np.unique(folds.of_members)
@@ -178,9 +180,7 @@ class FoldSlicer:
         self.parts = {
             (fold, number): part
             for fold in self.members
-            for number, part in enumerate(
-                torch.as_tensor(rows[folds.of_rows[rows] == fold]).split(batch_size)
-            )
+            for number, part in enumerate(rows[of_rows == fold].split(self.batch_size))
             if len(part)
         }
         self.n_samples = sum(map(len, self.parts.values()))
@@ -194,30 +194,6 @@ class FoldSlicer:
             X = self.dataset.rows(rows.to(self.dataset.index_device))
             weight = None if self.weight is None else self.weight[there]
             yield Batch(X, self.dataset.y[there], weight, self.members[fold])
-
-
-def by_fold(iterator: Any, folds: Folds) -> FoldSlicer:
-    """The batches of validation fold by fold.
-
-    Parameters
-    ----------
-    iterator : BatchSlicer
-        Over all rows.
-    folds : Folds
-        Of all rows of the data set.
-
-    Raises
-    ------
-    ValueError
-        The prototype makes its batches in a way of its own.
-    """
-    if type(iterator) is not BatchSlicer:
-        raise ValueError(
-            "The 'train_split' parameter of the member must not be MemberFolds with a "
-            "'dataset' or 'iterator_valid' of its own, whose rows cannot be told "
-            f"apart. Got {type(iterator).__name__} for its batches instead."
-        )
-    return FoldSlicer(iterator.subset, iterator.weight, folds, iterator.batch_size)
 
 
 class SomeMembers:

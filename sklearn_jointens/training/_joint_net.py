@@ -7,7 +7,6 @@ the ENSEMBLE wherever a network is predicted with or scored.
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,12 @@ from sklearn_jointens.training._callbacks import (
     mark_restored,
 )
 from sklearn_jointens.training._copies import derived_net
-from sklearn_jointens.training._epoch import lone_rows_explained, run_without_waiting
-from sklearn_jointens.training._folds import SomeMembers, by_fold
+from sklearn_jointens.training._epoch import (
+    Step,
+    lone_rows_explained,
+    run_without_waiting,
+)
+from sklearn_jointens.training._folds import FoldSlicer, SomeMembers
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._member_net import MemberNet
@@ -51,21 +54,6 @@ class DivergenceError(FloatingPointError):
     """The training loss became NaN or infinite."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """A step that is being taken: the weights of its rows, and what is found of them.
-
-    Attributes
-    ----------
-    weight : Tensor of shape (n_samples,) or (n_members, n_samples), or None
-    found : dict
-        What `get_loss` adds to what skorch's step returns.
-    """
-
-    weight: Tensor | None = None
-    found: dict[str, Any] = field(default_factory=dict)
-
-
 class JointNet(MemberNet):
     """What `JointNet` adds to the prototype's own class; see `joint_net`."""
 
@@ -85,8 +73,7 @@ class JointNet(MemberNet):
     # How the steps of the last fit were taken, and why; see `step_graph`.
     stepping_: str
     step_graph_: StepGraph | None = None
-    # The one that is being taken.
-    step_: Step | None = None
+    step_: Any = None  # the one that is being taken
 
     def get_default_callbacks(self) -> list[Any]:
         callbacks = []
@@ -141,7 +128,7 @@ class JointNet(MemberNet):
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         iterator = super().get_iterator(dataset, training=training)
         folds = rows_in(dataset).folds
-        return iterator if training or folds is None else by_fold(iterator, folds)
+        return iterator if training or folds is None else FoldSlicer(iterator, folds)
 
     # -- one step --------------------------------------------------------------------
 
@@ -164,7 +151,7 @@ class JointNet(MemberNet):
         y = to_tensor(y_true, device=self.device)
         # The loss is reported as it is, and its gradient is a member's own: eq. 4
         # divides it by the number of members, which would tie lr to their number.
-        step = Step() if self.step_ is None else self.step_
+        step = self.step_ or Step(None, {})
         terms = joint_terms(
             y_pred,
             y.unsqueeze(0),
@@ -214,23 +201,16 @@ class JointNet(MemberNet):
                 "are when rows have weights (sample_weight, class_weight, bootstrap). "
                 f"Got batches of {type(batch).__name__} instead, which have none."
             )
-        # `train_step` takes its own by way of `train_step_single`.
-        around, step = self.step_, Step(getattr(batch, "weight", None))
         # Not as an attribute, which skorch looks through its parameters for.
-        vars(self).update(step_=step)
-        try:
-            taken = step_fn(batch, **fit_params)
-        finally:
-            vars(self).update(step_=around)
-        if not step.found:
+        vars(self).update(step_=Step(getattr(batch, "weight", None), {}))
+        step = step_fn(batch, **fit_params)
+        if not self.step_.found:
             raise ValueError(
                 "The member's class must compute the loss with 'get_loss', which is "
                 "that of all members. Got other steps of "
                 f"{type(self).prototype_class.__name__} instead."
             )
-        if around is not None:
-            around.found.update(step.found)
-        return taken if "terms" in taken else {**taken, **step.found}
+        return step if "terms" in step else {**step, **self.step_.found}
 
     def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
         outputs = super().evaluation_step(batch, training=training)
@@ -256,7 +236,7 @@ class JointNet(MemberNet):
         self.has_ended_ = has_ended = False
         steady_heap()
         try:
-            if not (rows is None or rows.are_plain):
+            if rows is not None and any(part is not None for part in rows):
                 X = rows.given_to(self.get_dataset(X, y))
             with step_graph(self, super().train_step) as self.step_graph_:
                 super().fit_loop(X, y, epochs=epochs, **params)
@@ -314,6 +294,7 @@ class JointNet(MemberNet):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
+        vars(self).pop("step_", None)
         super().on_batch_end(net, batch=batch, training=training, **step)
         self.records_[training].add(step["terms"], step.get("members"))
 

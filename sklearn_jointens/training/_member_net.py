@@ -43,7 +43,7 @@ from sklearn_jointens.training._module_arguments import (
     weight_dtype,
 )
 from sklearn_jointens.training._prediction import check_row_count, prediction_family
-from sklearn_jointens.training._rows import WeightedLoader, weight_of
+from sklearn_jointens.training._rows import WeightedLoader, rows_in
 from sklearn_jointens.training._seams import is_own
 from sklearn_jointens.training._splits import split_rows
 from sklearn_jointens.training._targets import Targets, targets_of
@@ -173,7 +173,8 @@ class MemberNet(_SkorchNet):
         name = "iterator_train" if training else "iterator_valid"
         options = self.get_params_for(name)
         base, _ = unwrap_subset(dataset)
-        weight = weight_of(base, training, self.device)
+        counts = rows_in(base).counts(training)
+        weight = None if counts is None else as_tensor(counts).to(self.device)
         if (
             getattr(self, name) is DataLoader
             and isinstance(base, ArrayDataset)

@@ -11,7 +11,6 @@ from sklearn_jointens.training._batches import (
     AllRows,
     ArrayDataset,
     Batch,
-    as_tensor,
     to_device,
     unwrap_subset,
 )
@@ -35,11 +34,6 @@ class MemberRows(NamedTuple):
     weight: np.ndarray | None = None
     bags: np.ndarray | None = None
     folds: Folds | None = None
-
-    @property
-    def are_plain(self) -> bool:
-        """Whether all rows count the same for all members."""
-        return all(part is None for part in self)
 
     def counts(self, training: bool) -> np.ndarray | None:
         """Weights (n_samples,), or in training also (n_members, n_samples)."""
@@ -66,12 +60,6 @@ def rows_in(dataset: Any) -> MemberRows:
     base, _ = unwrap_subset(dataset)
     held = isinstance(base, ArrayDataset | _Weighed) and base.member_rows
     return held or MemberRows()
-
-
-def weight_of(dataset: Any, training: bool, device: Any) -> Tensor | None:
-    """Weights of all rows of the data set under any Subset, on a device."""
-    counts = rows_in(dataset).counts(training)
-    return None if counts is None else as_tensor(counts).to(device)
 
 
 class _Numbered(AllRows):

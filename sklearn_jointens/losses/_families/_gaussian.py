@@ -42,6 +42,8 @@ class HeteroscedasticGaussian(Numbers):
         The criterion's ``full``.
     """
 
+    what_is_put_out = "means and then log-variances"
+
     def __init__(self, full: bool = False) -> None:
         self.full = full
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ class Numbers(Family):
 
     # Makes predictions of what a network puts out; None is the family's own way.
     nonlinearity: Callable[[Tensor], Tensor] | None = None
+
+    # For the message.
+    what_is_put_out = "a number for each target"
 
     def natural(self, output: Tensor, origin: Tensor | None = None) -> Tensor:
         natural = batch_innermost(output.reshape(*output.shape[:2], -1))
@@ -67,7 +71,8 @@ class Numbers(Family):
     def check_output(
         self, output: Tensor, n_samples: int, n_outputs: int
     ) -> str | None:
-        wrong = _check_shape(output, n_samples, self.n_raw(n_outputs))
+        n_raw = self.n_raw(n_outputs)
+        wrong = _check_shape(output, n_samples, n_raw, self.what_is_put_out)
         if wrong is None and self.nonlinearity is not None:
             numbers = self.nonlinearity(output.detach())
             wrong = _check_shape(numbers, n_samples, n_outputs)
@@ -95,7 +100,9 @@ def mean_and_deviation(y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor
     return mean, (share @ (y - mean).square()).sqrt()
 
 
-def _check_shape(output: Tensor, n_samples: int, n_raw: int) -> str | None:
+def _check_shape(
+    output: Any, n_samples: int, n_raw: int, what: str = Numbers.what_is_put_out
+) -> str | None:
     shape = getattr(output, "shape", None)
     if shape == (n_samples, n_raw) or (n_raw == 1 and shape == (n_samples,)):
         return None
@@ -104,4 +111,4 @@ def _check_shape(output: Tensor, n_samples: int, n_raw: int) -> str | None:
             "one number a row, shape (n_samples,) or (n_samples, 1) with n_samples="
             f"{n_samples}"
         )
-    return f"outputs of shape (n_samples, n_outputs) = ({n_samples}, {n_raw})"
+    return f"outputs of shape (n_samples, {n_raw}) = ({n_samples}, {n_raw}), {what}"

@@ -67,9 +67,7 @@ class Stream:
         self.random_state, self.host_state = random_state(net.device), host_state()
         self.datasets = {"dataset_train": train, "dataset_valid": valid}
         self.iterator_train: BatchSlicer = net.get_iterator(train, training=True)
-        self.iterator_valid: Any = None
-        if valid is not None:
-            self.iterator_valid = net.get_iterator(valid, training=False)
+        self.iterator_valid: Any = None if valid is None else net.get_iterator(valid)
 
     @property
     def largest_batch(self) -> int:

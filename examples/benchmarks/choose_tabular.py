@@ -49,7 +49,7 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         f"hidden={sizes}": ({}, {"hidden_layer_sizes": sizes})
         for sizes in ((64, 64), (128, 128), (256,), (512, 512))
     },
-    **{f"n_bins={n}": ({}, {"n_bins": n}) for n in (0, 16)},
+    **{f"n_bins={n}": ({}, {"n_bins": n}) for n in (0, 8, 16)},
     **{f"lr={lr}": ({}, {"lr": lr}) for lr in (0.001, 0.004, 0.008)},
     **{f"weight_decay={wd}": ({}, {"weight_decay": wd}) for wd in (0.03, 0.3)},
     "dropout=0.1": ({}, {"dropout": 0.1}),

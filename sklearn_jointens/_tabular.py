@@ -127,7 +127,7 @@ default="relu"
 
 
 def tabular_regressor(
-    hidden_layer_sizes: int | tuple[int, ...] = (256, 256),
+    hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
     activation: str = "relu",
     dropout: float = 0.0,
     *,
@@ -161,7 +161,7 @@ def tabular_regressor(
 
     Parameters
     ----------
-    hidden_layer_sizes : int or tuple of int, default=(256, 256)
+    hidden_layer_sizes : int or tuple of int, default=(128, 128)
         Units of each hidden layer.
     activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}, \
 default="relu"

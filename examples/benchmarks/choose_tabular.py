@@ -47,7 +47,7 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{f"n_estimators={m}": ({"n_estimators": m}, {}) for m in (4, 16, 32)},
     **{
         f"hidden={sizes}": ({}, {"hidden_layer_sizes": sizes})
-        for sizes in ((64, 64), (128, 128), (256,), (512, 512))
+        for sizes in ((64, 64), (128, 128), (256, 256), (256,), (512, 512))
     },
     **{f"n_bins={n}": ({}, {"n_bins": n}) for n in (0, 8, 16)},
     **{f"lr={lr}": ({}, {"lr": lr}) for lr in (0.001, 0.004, 0.008)},

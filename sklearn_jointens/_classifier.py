@@ -36,9 +36,9 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     network; the best is often between. The smaller the members, the more joint training
     helps.
 
-    y holds classes, or several labels, each of which a row has or has not; each label is
-    then combined by itself, and its loss is a binary one. :class:`JointEnsembleRegressor`
-    is for numbers.
+    y holds classes, or several labels, each of which a row has or has not; each label
+    is then combined by itself, and its loss is a binary one.
+    :class:`JointEnsembleRegressor` is for numbers.
 
     Parameters
     ----------
@@ -97,8 +97,9 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     ----------
     estimators_ : list of skorch classifiers
         The members, each a fitted classifier of the prototype's own class that
-        predicts the original classes or labels. They are copies: what one of them learns by itself
-        afterwards (``estimators_[0].partial_fit``) is not in the ensemble.
+        predicts the original classes or labels. They are copies: what one of them
+        learns by itself afterwards (``estimators_[0].partial_fit``) is not in the
+        ensemble.
     classes_ : ndarray of shape (n_classes,) or (n_labels,)
         The classes, sorted; of several labels their numbers, from 0.
     n_features_in_ : int
@@ -310,7 +311,7 @@ shape (n_samples, ...)
         Returns
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
-            Probabilities, in the order of `classes_`; of several labels, each one's own.
+            Probabilities, in the order of `classes_`. Those of labels do not sum to 1.
         """
         return self._of_ensemble(self._family.predicted, X, members)
 

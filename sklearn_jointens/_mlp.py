@@ -62,7 +62,8 @@ default="relu"
         What counts as one.
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetClassifier``, such as
-        ``criterion=nn.BCEWithLogitsLoss``, ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
+        ``criterion=nn.BCEWithLogitsLoss`` for several labels,
+        ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
         (besides that of early stopping) or ``device``. ``device`` is ``"auto"`` unless
         given: CUDA when there is one, else the CPU.
 
@@ -118,11 +119,11 @@ def mlp_regressor(
     """A small multilayer perceptron as a skorch regressor, ready to be a member.
 
     Trained with Adam on shuffled batches, with the mean squared error unless another
-    ``criterion`` is given. Its sizes and its dtype are taken from the data, which are to
-    be numbers, scaled and without missing values. It learns y as it is: scale y too, for
-    instance with scikit-learn's ``TransformedTargetRegressor``.
-    :func:`tabular_regressor` takes tables as they come, and y of any scale. The defaults
-    are those of :func:`mlp_classifier`.
+    ``criterion`` is given. Its sizes and its dtype are taken from the data, which are
+    to be numbers, scaled and without missing values. It learns y as it is: scale y too,
+    for instance with scikit-learn's ``TransformedTargetRegressor``.
+    :func:`tabular_regressor` takes tables as they come, and y of any scale. The
+    defaults are those of :func:`mlp_classifier`.
 
     Parameters
     ----------
@@ -150,9 +151,10 @@ default="relu"
         What counts as one.
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetRegressor``, such as
-        ``criterion=nn.PoissonNLLLoss``, ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
-        (besides that of early stopping) or ``device``. ``device`` is ``"auto"`` unless
-        given: CUDA when there is one, else the CPU.
+        ``criterion=nn.PoissonNLLLoss`` for counts, ``optimizer__weight_decay=1e-4``,
+        ``train_split=ValidSplit(5)``, ``callbacks`` (besides that of early stopping) or
+        ``device``. ``device`` is ``"auto"`` unless given: CUDA when there is one, else
+        the CPU.
 
     Returns
     -------

@@ -264,8 +264,8 @@ shape (n_samples, ...)
         """The ensemble's prediction for each row, in y's own units.
 
         The mean of the members' outputs; with ``PoissonNLLLoss`` the geometric mean of
-        their rates, with `HeteroscedasticGaussianLoss` the mean of their means, weighted
-        by precision.
+        their rates, with `HeteroscedasticGaussianLoss` the mean of their means,
+        weighted by precision.
 
         Parameters
         ----------

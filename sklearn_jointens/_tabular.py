@@ -128,11 +128,11 @@ default="relu"
 
 
 def tabular_regressor(
-    hidden_layer_sizes: int | tuple[int, ...] = (256, 256),
+    hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
     activation: str = "relu",
     dropout: float = 0.0,
     *,
-    n_bins: int | str = "auto",
+    n_bins: int | str = 0,
     lr: float | str = "auto",
     weight_decay: float | str = "auto",
     batch_size: int | str = "auto",
@@ -164,14 +164,14 @@ def tabular_regressor(
 
     Parameters
     ----------
-    hidden_layer_sizes : int or tuple of int, default=(256, 256)
+    hidden_layer_sizes : int or tuple of int, default=(128, 128)
         Units of each hidden layer.
     activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}, \
 default="relu"
         Of the hidden layers.
     dropout : float in [0, 1), default=0.0
         Share of hidden units that is dropped in training.
-    n_bins : int or "auto", default="auto"
+    n_bins : int or "auto", default=0
         Bins of a column of numbers, at most; 0 is none. ``"auto"`` is 8, or fewer where
         1,024 bins are not enough for all columns.
     lr : float or "auto", default="auto"

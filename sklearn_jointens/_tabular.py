@@ -78,7 +78,8 @@ default="relu"
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
-        Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` come
+        Any other parameter of skorch's ``NeuralNetClassifier``, such as
+        ``criterion=nn.BCEWithLogitsLoss`` for several labels. ``callbacks`` come
         besides early stopping, which ``callbacks=None`` turns off;
         ``train_split`` takes the place of the folds. Weights are float64 for float64 X
         of fewer than 1,000 rows, else float32, unless ``module__dtype`` is given.
@@ -151,8 +152,10 @@ def tabular_regressor(
     made dense a batch at a time.
 
     It learns y in units of its standard deviation, from its mean, with the squared
-    error, and predicts in y's own units. ``criterion=nn.PoissonNLLLoss`` learns counts
-    in units of their mean; a `HeteroscedasticGaussianLoss` learns variances too.
+    error, and predicts in y's own units; each of several targets has a unit of its own.
+    ``criterion=nn.PoissonNLLLoss`` learns counts in units of their mean,
+    `HeteroscedasticGaussianLoss` variances too. Settings of a criterion, such as the
+    ``delta`` of ``HuberLoss``, are in the units that y is learned in.
 
     It is trained with AdamW until the validation loss has not fallen for `patience`
     epochs, and goes back to the best epoch. In an ensemble that is the loss of the
@@ -188,7 +191,8 @@ default="relu"
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
-        Any other parameter of skorch's ``NeuralNetRegressor``. ``callbacks`` come
+        Any other parameter of skorch's ``NeuralNetRegressor``, such as
+        ``criterion=nn.HuberLoss``. ``callbacks`` come
         besides early stopping, which ``callbacks=None`` turns off;
         ``train_split`` takes the place of the folds. Weights are float64 for float64 X
         of fewer than 1,000 rows, else float32, unless ``module__dtype`` is given.

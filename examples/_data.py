@@ -1,14 +1,16 @@
-"""Data that the examples and benchmarks share: digits, OpenML, or a file of arrays."""
+"""Data that the examples and benchmarks share: scikit-learn's, OpenML, or a file."""
 
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.datasets import fetch_openml, load_digits
+import pandas as pd
+from sklearn.datasets import fetch_openml, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
+COMES_WITH_SKLEARN = {"digits": load_digits, "diabetes": load_diabetes}
 # Sets whose first rows are, by their authors' word, the ones to train on.
 OFFICIAL_TRAIN_ROWS = {"Fashion-MNIST": 60_000, "mnist_784": 60_000, "CIFAR_10": 50_000}
 
@@ -21,8 +23,11 @@ class Data(NamedTuple):
     name : str
     X_train, X_test : ndarray of shape (n_samples, n_features), float32
         Standardised by what the training rows say.
-    y_train, y_test : ndarray of shape (n_samples,), int64
-        Class numbers, 0 to ``n_classes - 1``.
+    y_train, y_test : ndarray of shape (n_samples,)
+        Class numbers, 0 to ``n_classes - 1``, int64; or numbers, float32, standardised
+        by what the training rows say.
+    unit : float
+        What numbers were divided by.
     """
 
     name: str
@@ -30,6 +35,17 @@ class Data(NamedTuple):
     y_train: np.ndarray
     X_test: np.ndarray
     y_test: np.ndarray
+    unit: float = 1.0
+
+    @property
+    def task(self) -> str:
+        """What there is to learn."""
+        return "regression" if self.y_train.dtype.kind == "f" else "classification"
+
+    @property
+    def n_outputs(self) -> int:
+        """Of a network: one for each class, or the number."""
+        return 1 if self.task == "regression" else self.n_classes
 
     @property
     def n_features(self) -> int:
@@ -40,24 +56,60 @@ class Data(NamedTuple):
         return int(self.y_train.max()) + 1
 
 
-def load_data(
-    name: str = "digits",
-    path: Path | None = None,
-    *,
-    train_size: int | None = None,
-    test_size: float = 1 / 3,
-    per_column: bool = False,
-    seed: int = 0,
-) -> Data:
+def load_data(name: str = "digits", path: Path | None = None, **settings: Any) -> Data:
     """Load, split, flatten and standardise.
 
     Parameters
     ----------
     name : str, default="digits"
-        ``"digits"`` comes with scikit-learn; any other name is fetched from OpenML.
+        ``"digits"`` and ``"diabetes"`` come with scikit-learn; any other name is
+        fetched from OpenML.
     path : Path, default=None
         An ``.npz`` file to read instead, with the arrays X_train, y_train, X_test and
         y_test, or X and y.
+    **settings : dict
+        What else `make_data` is to be told.
+
+    Returns
+    -------
+    Data
+    """
+    n_train = None
+    if path is not None:
+        name, (X, y, n_train) = Path(path).stem, _read_file(path)
+    elif name in COMES_WITH_SKLEARN:
+        X, y = COMES_WITH_SKLEARN[name](return_X_y=True)
+    else:
+        X, y = fetch_openml(name, return_X_y=True, as_frame=True, parser="auto")
+        X, y = as_numbers(X), np.asarray(y)
+        n_train = OFFICIAL_TRAIN_ROWS.get(name)
+    return make_data(name, X, y, n_train, **settings)
+
+
+def make_data(
+    name: str,
+    X: np.ndarray,
+    y: np.ndarray,
+    n_train: int | None = None,
+    *,
+    task: str = "classification",
+    train_size: int | None = None,
+    test_size: float = 1 / 3,
+    per_column: bool = False,
+    seed: int = 0,
+) -> Data:
+    """Split, flatten and standardise.
+
+    Parameters
+    ----------
+    name : str
+    X : array-like of shape (n_samples, ...)
+        Numbers.
+    y : array-like of shape (n_samples,)
+        Labels, or numbers.
+    n_train : int, default=None
+        How many of the first rows are to train on. ``None`` draws them.
+    task : {"classification", "regression"}, default="classification"
     train_size : int, default=None
         Rows to keep for training, drawn by class. ``None`` is all.
     test_size : float, default=1/3
@@ -72,29 +124,36 @@ def load_data(
     -------
     Data
     """
-    if path is not None:
-        name, (X, y, n_train) = Path(path).stem, _read_file(path)
-    elif name == "digits":
-        X, y = load_digits(return_X_y=True)
-        n_train = None
-    else:
-        X, y = _fetch(name)
-        n_train = OFFICIAL_TRAIN_ROWS.get(name)
-    y = LabelEncoder().fit_transform(np.ravel(y)).astype(np.int64)
+    is_of_classes = task == "classification"
+    y = np.ravel(y)
+    if is_of_classes:
+        y = LabelEncoder().fit_transform(y).astype(np.int64)
     X = np.asarray(X).reshape(len(X), -1)
     rows = np.arange(len(X))
+
+    def drawn(rows: np.ndarray, **sizes: float) -> list[np.ndarray]:
+        strata = y[rows] if is_of_classes else None
+        return train_test_split(rows, stratify=strata, random_state=seed, **sizes)
+
     if n_train is None:
-        train, test = train_test_split(
-            rows, test_size=test_size, stratify=y, random_state=seed
-        )
+        train, test = drawn(rows, test_size=test_size)
     else:
         train, test = rows[:n_train], rows[n_train:]
     if train_size is not None and train_size < len(train):
-        train, _ = train_test_split(
-            train, train_size=train_size, stratify=y[train], random_state=seed
-        )
+        train, _ = drawn(train, train_size=train_size)
     X_train, X_test = _standardise(X[train], X[test], per_column)
-    return Data(name, X_train, y[train], X_test, y[test])
+    unit = 1.0
+    if not is_of_classes:
+        scaler = StandardScaler().fit(y[train, None])
+        y, unit = scaler.transform(y[:, None])[:, 0], float(scaler.scale_[0])
+        y = y.astype(np.float32)
+    return Data(name, X_train, y[train], X_test, y[test], unit)
+
+
+def as_numbers(X: pd.DataFrame) -> np.ndarray:
+    """Categories one-hot, missing values the median."""
+    X = pd.get_dummies(X, dtype=np.float32)
+    return X.fillna(X.median()).to_numpy(np.float32)
 
 
 def _read_file(path: Path) -> tuple[np.ndarray, np.ndarray, int | None]:
@@ -111,16 +170,6 @@ def _read_file(path: Path) -> tuple[np.ndarray, np.ndarray, int | None]:
         X_train, X_test, y_train, y_test = (arrays[key] for key in expected)
     X, y = np.concatenate([X_train, X_test]), np.concatenate([y_train, y_test])
     return X, y, len(X_train)
-
-
-def _fetch(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A set of OpenML as numbers: categories one-hot, missing values the median."""
-    import pandas as pd
-
-    X, y = fetch_openml(name, return_X_y=True, as_frame=True, parser="auto")
-    X = pd.get_dummies(X, dtype=np.float32)
-    X = X.fillna(X.median())
-    return X.to_numpy(np.float32), np.asarray(y)
 
 
 def _standardise(

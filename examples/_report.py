@@ -1,10 +1,10 @@
 """The table and the picture of `compare_ensembles.py`."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -24,13 +24,48 @@ RIVALS = {
 }
 
 
-def markdown(results: pd.DataFrame, methods: dict[str, str]) -> str:
+class Shown(NamedTuple):
+    """What is shown of a task.
+
+    Attributes
+    ----------
+    score, loss, member_score : str
+        Columns.
+    names : tuple of str
+        What they are called, in this order.
+    form : callable
+        Writes a score, in so many decimals (of a percentage, or more by two).
+    """
+
+    score: str
+    loss: str
+    member_score: str
+    names: tuple[str, str, str]
+    form: Callable[[float, int], str]
+
+
+SHOWN = {
+    "classification": Shown(
+        *("accuracy", "log_loss", "member_accuracy"),
+        ("accuracy", "log-loss", "mean member accuracy"),
+        lambda score, decimals: f"{100 * score:.{decimals}f} %",
+    ),
+    "regression": Shown(
+        *("r2", "rmse", "member_r2"),
+        ("R2", "RMSE", "mean member R2"),
+        lambda score, decimals: f"{score:.{decimals + 2}f}",
+    ),
+}
+
+
+def markdown(results: pd.DataFrame, task: str, methods: dict[str, str]) -> str:
     """A Markdown table for each configuration, aligned for reading as it is.
 
     Parameters
     ----------
     results : DataFrame
         A row for each run, as `compare_ensembles.compare` returns them.
+    task : {"classification", "regression"}
     methods : dict of str to str
         What to call the methods.
 
@@ -38,15 +73,10 @@ def markdown(results: pd.DataFrame, methods: dict[str, str]) -> str:
     -------
     str
     """
-    columns = [
-        "model",
-        "lam",
-        "test accuracy",
-        "test log-loss",
-        "mean member accuracy",
-        "fit seconds",
-        "note",
-    ]
+    shown = SHOWN[task]
+    score, loss, of_members = shown.names
+    columns = ["model", "lam", f"test {score}", f"test {loss}", of_members]
+    columns += ["fit seconds", "note"]
     parts = []
     sizes = results.groupby(["members", "hidden"], sort=False)
     for (n_members, hidden), config in sizes:
@@ -57,10 +87,10 @@ def markdown(results: pd.DataFrame, methods: dict[str, str]) -> str:
                 [
                     methods[method],
                     ", ".join(f"{lam:g}" for lam in lams),
-                    _mean(runs["accuracy"] * 100, "{:.1f} %"),
-                    _mean(runs["log_loss"], "{:.3f}"),
-                    _mean(runs["member_accuracy"] * 100, "{:.1f} %"),
-                    _mean(runs["fit_seconds"], "{:.3g}"),
+                    _mean(runs[shown.score], lambda score: shown.form(score, 1)),
+                    _mean(runs[shown.loss], _loss),
+                    _mean(runs[shown.member_score], lambda score: shown.form(score, 1)),
+                    _mean(runs["fit_seconds"], "{:.3g}".format),
                     runs["note"].fillna("").iloc[0],
                 ]
             )
@@ -77,19 +107,23 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _mean(values: pd.Series, form: str) -> str:
-    if values.isna().all():
-        return ""
-    return form.format(values.mean())
+def _mean(values: pd.Series, form: Callable[[float], str]) -> str:
+    return "" if values.isna().all() else form(values.mean())
 
 
-def draw(results: pd.DataFrame, name: str, caption: str, path: Path) -> None:
-    """Accuracy of the ensemble, and of its mean member, against lam.
+def _loss(value: float) -> str:
+    """Three decimals, or four digits where that is more."""
+    return f"{value:.3f}" if value < 10 else f"{value:,.1f}"
+
+
+def draw(results: pd.DataFrame, task: str, name: str, caption: str, path: Path) -> None:
+    """Score of the ensemble, and of its mean member, against lam.
 
     Parameters
     ----------
     results : DataFrame
         A row for each run.
+    task : {"classification", "regression"}
     name : str
         Of the data.
     caption : str
@@ -97,6 +131,7 @@ def draw(results: pd.DataFrame, name: str, caption: str, path: Path) -> None:
     path : Path
         Of the PNG file.
     """
+    shown = SHOWN[task]
     sizes = results.groupby(["members", "hidden"], sort=False)
     width = 2.6 + 5.2 * sizes.ngroups
     with plt.rc_context(STYLE):
@@ -114,19 +149,19 @@ def draw(results: pd.DataFrame, name: str, caption: str, path: Path) -> None:
         drawn = results[results["method"].isin(["curve", "search", *RIVALS])]
         curves = results[results["method"] == "curve"]
         ticks = (
-            _scale(axes[0, 0], drawn["accuracy"]),
-            _scale(axes[1, 0], curves["member_accuracy"]),
+            _scale(axes[0, 0], drawn[shown.score], shown),
+            _scale(axes[1, 0], curves[shown.member_score], shown),
         )
         for (shape, config), (top, bottom) in zip(sizes, axes.T, strict=True):
             lams = sorted(config.loc[config["method"] == "curve", "lam"].unique())
-            _draw_ensemble(top, config, lams)
+            _draw_ensemble(top, config, lams, shown)
             curve = config[config["method"] == "curve"]
-            _draw_curve(bottom, curve, lams, "member_accuracy", linestyle="--")
+            _draw_curve(bottom, curve, lams, shown.member_score, linestyle="--")
             for axis, heights in zip((top, bottom), ticks, strict=True):
                 _finish(axis, lams, heights)
             bottom.set_xlabel("lam", x=0.42)
             top.set_title("{} members of {} hidden units".format(*shape), loc="left")
-        axes[0, 0].set_ylabel("test accuracy of the ensemble")
+        axes[0, 0].set_ylabel(f"test {shown.names[0]} of the ensemble")
         axes[1, 0].set_ylabel("of its mean member")
         title = f"{name}: from independent members (lam = 0) to one end-to-end net (1)"
         figure.text(
@@ -138,7 +173,7 @@ def draw(results: pd.DataFrame, name: str, caption: str, path: Path) -> None:
         plt.close(figure)
 
 
-def _scale(axis: Any, values: pd.Series) -> list[float]:
+def _scale(axis: Any, values: pd.Series, shown: Shown) -> list[float]:
     """Set the limits of a shared axis; where its ticks are."""
     low, high = values.min(), values.max()
     room = max(high - low, 0.01)
@@ -147,20 +182,22 @@ def _scale(axis: Any, values: pd.Series) -> list[float]:
     ticks = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
     ticks = [tick for tick in ticks if low <= tick <= high]
     decimals = 0 if np.allclose(100 * np.array(ticks) % 1, 0) else 1
-    axis.set_yticks(ticks, [f"{100 * tick:.{decimals}f} %" for tick in ticks])
+    axis.set_yticks(ticks, [shown.form(tick, decimals) for tick in ticks])
     return ticks
 
 
-def _draw_ensemble(axis: Any, config: pd.DataFrame, lams: list[float]) -> None:
+def _draw_ensemble(
+    axis: Any, config: pd.DataFrame, lams: list[float], shown: Shown
+) -> None:
     """The curve, what was chosen of it, and the rivals' lines, with their names."""
     labels = []
     for method, (name, colour) in RIVALS.items():
-        accuracy = config.loc[config["method"] == method, "accuracy"].mean()
-        if not np.isnan(accuracy):
-            axis.plot([-0.3, len(lams) - 0.7], [accuracy] * 2, color=colour)
-            labels.append((accuracy, f"{name}  {100 * accuracy:.1f} %", colour))
+        score = config.loc[config["method"] == method, shown.score].mean()
+        if not np.isnan(score):
+            axis.plot([-0.3, len(lams) - 0.7], [score] * 2, color=colour)
+            labels.append((score, f"{name}  {shown.form(score, 1)}", colour))
     curve = config[config["method"] == "curve"]
-    means = _draw_curve(axis, curve, lams, "accuracy")
+    means = _draw_curve(axis, curve, lams, shown.score)
     if lams:
         labels.append((means[-1], "joint training", JOINT))
     search = config[config["method"] == "search"]
@@ -175,7 +212,7 @@ def _draw_ensemble(axis: Any, config: pd.DataFrame, lams: list[float]) -> None:
         axis.text(
             x,
             height,
-            f"GridSearchCV  {100 * search['accuracy'].mean():.1f} %",
+            f"lam by CV  {shown.form(search[shown.score].mean(), 1)}",
             ha="left" if x == 0 else "right" if x == len(lams) - 1 else "center",
             va="bottom",
             color=JOINT,

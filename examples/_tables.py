@@ -174,14 +174,19 @@ def split(table: Table, seed: int) -> list[Any]:
     list
         X_train, X_test, y_train and y_test.
     """
-    stratify = None
-    if table.task == "classification":
-        _, counts = np.unique(table.y, return_counts=True)
-        if counts.min() >= 2:
-            stratify = table.y
     return train_test_split(
-        table.X, table.y, test_size=0.3, stratify=stratify, random_state=seed
+        *(table.X, table.y),
+        test_size=0.3,
+        stratify=strata(table.y, table.task),
+        random_state=seed,
     )
+
+
+def strata(y: np.ndarray, task: str) -> np.ndarray | None:
+    """What to stratify by: labels, where every class has at least two rows."""
+    if task == "regression" or np.unique(y, return_counts=True)[1].min() < 2:
+        return None
+    return y
 
 
 def _index(path: Path | str) -> list[dict[str, Any]]:

@@ -36,6 +36,10 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     network; the best is often between. The smaller the members, the more joint training
     helps.
 
+    y holds classes, or several labels, each of which a row has or has not; each label
+    is then combined by itself, and its loss is a binary one.
+    :class:`JointEnsembleRegressor` is for numbers.
+
     Parameters
     ----------
     estimator : skorch NeuralNetClassifier or NeuralNetBinaryClassifier, default=None
@@ -43,13 +47,14 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         max_epochs, batch_size, callbacks, train_split, iterators, dataset and compile
         settings mean what they mean in skorch, for each member: `lr` is a member's
         learning rate, whatever `n_estimators` and `lam` are. The criterion is
-        ``CrossEntropyLoss``, ``NLLLoss`` (on probabilities) or ``BCEWithLogitsLoss``.
+        ``CrossEntropyLoss``, ``NLLLoss`` (on probabilities) or ``BCEWithLogitsLoss``
+        (one logit for two classes, or one for each of several labels).
         Arguments of the module named `n_features_in`, `in_features`, `n_features`,
-        `n_inputs`, `num_features`, `input_dim`, `input_size`; `n_classes`,
-        `out_features`, `n_outputs`, `num_classes`, `output_dim`, `output_size`;
+        `n_inputs`, `num_features`, `input_dim`, `input_size`; `n_outputs`,
+        `out_features`, `n_classes`, `num_classes`, `output_dim`, `output_size`;
         `in_channels`, `n_channels` and `dtype` are taken from the data unless the
         prototype sets them. ``None`` is :func:`tabular_classifier`, a member for tables
-        as they come.
+        as they come, and for classes.
     n_estimators : int, default=8
         Number of members.
     lam : float in [0, 1], default=0.0
@@ -66,7 +71,8 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         Only with ``bootstrap=True``, and without `warm_start` and `partial_fit`.
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, multiplied into the rows' weights. "balanced" is
-        ``n_samples / (n_classes * bincount(y))``.
+        ``n_samples / (n_classes * bincount(y))``. ``None`` for several labels, which
+        the criterion's ``pos_weight`` can weigh.
     warm_start : bool, default=False
         Whether `fit` goes on from the members of an earlier `fit`. A larger
         `n_estimators` adds new members to them. The members' module, criterion and
@@ -91,16 +97,18 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     ----------
     estimators_ : list of skorch classifiers
         The members, each a fitted classifier of the prototype's own class that
-        predicts the original labels. They are copies: what one of them learns by itself
-        afterwards (``estimators_[0].partial_fit``) is not in the ensemble.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
+        predicts the original classes or labels. They are copies: what one of them
+        learns by itself afterwards (``estimators_[0].partial_fit``) is not in the
+        ensemble.
+    classes_ : ndarray of shape (n_classes,) or (n_labels,)
+        The classes, sorted; of several labels their numbers, from 0.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when X has names that are all strings.
     member_scores_ : ndarray of shape (n_estimators,)
-        Each member's own accuracy on rows of the last call: on its out-of-bag rows
+        Each member's own accuracy (of several labels, all have to be right) on rows of
+        the last call: on its out-of-bag rows
         with ``bootstrap=True``, on those of its fold with :class:`MemberFolds` (as the
         default member has them), else on the validation data when the prototype has a
         `train_split`, else on the training data. `score_members` takes other rows.
@@ -121,13 +129,16 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
         Which way the members were vectorized, and why.
     oob_score_ : float
         Score on out-of-bag rows, with ``oob_score``.
-    oob_decision_function_ : ndarray of shape (n_samples, n_classes)
+    oob_decision_function_ : ndarray of shape (n_samples, n_classes) or (n_samples, \
+n_labels)
         Out-of-bag probabilities, NaN where every member has seen the row; with
         ``oob_score``.
 
     See Also
     --------
     tabular_classifier : The default member.
+    JointEnsembleRegressor : The same for numbers and counts.
+    JointEnsembleClassifierCV : Chooses `lam` by cross-validation.
     sklearn.ensemble.BaggingClassifier : Independent estimators of any kind.
     sklearn.ensemble.StackingClassifier : Estimators combined by a further one.
 
@@ -210,8 +221,10 @@ shape (n_samples, ...)
             values, and columns that are categories or text. Members compute in the
             dtype of their weights: for a module that takes a `dtype`, float64 when X
             is, else float32.
-        y : array-like of shape (n_samples,)
-            Labels of any type, at least two.
+        y : array-like of shape (n_samples,), or array-like or sparse matrix of shape \
+(n_samples, n_labels)
+            Classes of any type, at least two; or labels, 1 where a row has one and
+            else 0.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, in both terms of the loss.
 
@@ -242,10 +255,11 @@ shape (n_samples, ...)
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
             As in `fit`.
-        y : array-like of shape (n_samples,)
-            Labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            As in `fit`.
         classes : array-like of shape (n_classes,), default=None
-            All labels there will be; needed in the first call.
+            All classes there will be; needed in the first call, unless y holds several
+            labels.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -285,7 +299,7 @@ shape (n_samples, ...)
     # -- predicting ------------------------------------------------------------------
 
     def predict_proba(self, X: Any, members: Any = None) -> np.ndarray:
-        """Normalised geometric mean of the members' class probabilities.
+        """Normalised geometric mean of the members' probabilities.
 
         Parameters
         ----------
@@ -296,8 +310,8 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
-            Probabilities, in the order of `classes_`.
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+            Probabilities, in the order of `classes_`. Those of labels do not sum to 1.
         """
         return self._of_ensemble(self._family.predicted, X, members)
 
@@ -312,14 +326,15 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         return self._of_ensemble(self._family.log_proba, X, members)
 
     def predict(self, X: Any, members: Any = None) -> np.ndarray:
-        """The most probable label of each row.
+        """The most probable class of each row, or the labels that it has.
 
-        A `NeuralNetBinaryClassifier`'s `threshold` is respected.
+        A row has the labels that are more probable than one half. A
+        `NeuralNetBinaryClassifier`'s `threshold` is respected.
 
         Parameters
         ----------
@@ -329,12 +344,12 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_samples,)
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
         """
         return self._said(self.predict_proba(X, members=members))
 
     def member_proba(self, X: Any) -> np.ndarray:
-        """Each member's own class probabilities.
+        """Each member's own probabilities.
 
         Parameters
         ----------
@@ -342,7 +357,8 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_estimators, n_samples, n_classes)
+        ndarray of shape (n_estimators, n_samples, n_classes) or (n_estimators, \
+n_samples, n_labels)
         """
         return self._of_members(self._family.predicted, X)
 
@@ -355,7 +371,7 @@ shape (n_samples, ...)
         ----------
         X : array-like or sparse matrix of shape (n_samples, ...)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels; of several, all have to be right.
+            Classes; or labels, all of which have to be right.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
         members : array-like of int or bool, default=None
@@ -369,7 +385,7 @@ shape (n_samples, ...)
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels, in the order of probabilities; of several, their numbers."""
+        """The classes, in the order of probabilities; of several labels, numbers."""
         return self.net_.targets_.classes
 
     def _keep_out_of_bag(self, targets: Targets, predicted: np.ndarray) -> None:

@@ -62,6 +62,7 @@ default="relu"
         What counts as one.
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetClassifier``, such as
+        ``criterion=nn.BCEWithLogitsLoss`` for several labels,
         ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
         (besides that of early stopping) or ``device``. ``device`` is ``"auto"`` unless
         given: CUDA when there is one, else the CPU.
@@ -117,10 +118,12 @@ def mlp_regressor(
 ) -> MemberNetRegressor:
     """A small multilayer perceptron as a skorch regressor, ready to be a member.
 
-    Trained with Adam on shuffled batches, with the mean squared error. Its sizes and
-    its dtype are taken from the data, which are to be numbers, scaled and without
-    missing values; so is y, which is learned as it is.
-    :func:`tabular_regressor` takes tables as they come, and y of any scale.
+    Trained with Adam on shuffled batches, with the mean squared error unless another
+    ``criterion`` is given. Its sizes and its dtype are taken from the data, which are
+    to be numbers, scaled and without missing values. It learns y as it is: scale y too,
+    for instance with scikit-learn's ``TransformedTargetRegressor``.
+    :func:`tabular_regressor` takes tables as they come, and y of any scale. The
+    defaults are those of :func:`mlp_classifier`.
 
     Parameters
     ----------
@@ -148,9 +151,10 @@ default="relu"
         What counts as one.
     **net_params : dict
         Any other parameter of skorch's ``NeuralNetRegressor``, such as
-        ``optimizer__weight_decay=1e-4``, ``train_split=ValidSplit(5)``, ``callbacks``
-        (besides that of early stopping) or ``device``. ``device`` is ``"auto"`` unless
-        given: CUDA when there is one, else the CPU.
+        ``criterion=nn.PoissonNLLLoss`` for counts, ``optimizer__weight_decay=1e-4``,
+        ``train_split=ValidSplit(5)``, ``callbacks`` (besides that of early stopping) or
+        ``device``. ``device`` is ``"auto"`` unless given: CUDA when there is one, else
+        the CPU.
 
     Returns
     -------
@@ -159,6 +163,7 @@ default="relu"
 
     See Also
     --------
+    tabular_regressor : For tables as they come, and y of any scale.
     sklearn_jointens.nn.MLP : Its module.
 
     Examples

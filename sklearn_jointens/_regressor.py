@@ -50,13 +50,16 @@ class JointEnsembleRegressor(RegressorMixin, BaseJointEnsemble):
     ----------
     estimator : skorch NeuralNetRegressor or NeuralNet, default=None
         The members' prototype, unfitted; see :class:`JointEnsembleClassifier` for what
-        its settings mean, and which arguments of its module are taken from the data.
-        It learns y as it is. ``None`` is :func:`tabular_regressor`, a member for tables
-        as they come and y of any scale.
+        its settings mean, and which arguments of its module are taken from the data
+        (`n_outputs` is the number of targets, or twice that with variances).
+        It learns y as it is: scale y, for instance with scikit-learn's
+        ``TransformedTargetRegressor``. ``None`` is :func:`tabular_regressor`, a member
+        for tables as they come and y of any scale.
     n_estimators : int, default=8
         Number of members.
     lam : float in [0, 1], default=0.0
-        0 trains independent members, 1 one end-to-end network.
+        0 trains independent members, 1 one end-to-end network. For members that are
+        small for their task the best is higher: search it.
     bootstrap : bool, default=False
         Whether each member learns from a bootstrap sample of the rows, by weights of
         its own. No member learns from a row that is out of its bag, at any `lam`.
@@ -92,19 +95,22 @@ class JointEnsembleRegressor(RegressorMixin, BaseJointEnsemble):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, when X has names that are all strings.
     member_scores_ : ndarray of shape (n_estimators,)
-        Each member's own R2 on rows of the last call, the same rows as those of
-        :class:`JointEnsembleClassifier`.
+        Each member's own R2 on rows of the last call: on its out-of-bag rows with
+        ``bootstrap=True``, on those of its fold with :class:`MemberFolds` (as the
+        default member has them), else on the validation data when the prototype has a
+        `train_split`, else on the training data. `score_members` takes other rows.
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
         `..._diversity`, and lists `..._member_losses`. Losses of the default member are
-        of y in units of its standard deviation. Where a callback has restored an epoch,
-        `restored` says in each row whether this one.
+        of y in units of its standard deviation (of counts, of their mean): with the
+        squared error, 1 less `valid_loss` is an R2. Where a callback has restored an
+        epoch, `restored` says in each row whether this one.
     n_iter_ : int
         Number of epochs.
     best_epoch_ : int
         The epoch, counted from 1, whose weights the members have: the one that a
-        callback has restored, else the last.
+        callback has restored (as the default member does), else the last.
     net_ : skorch net
         The net that trained all members; its `stepping_` says how it took its steps.
     vectorization_ : Vectorization
@@ -118,6 +124,7 @@ class JointEnsembleRegressor(RegressorMixin, BaseJointEnsemble):
     See Also
     --------
     tabular_regressor : The default member.
+    JointEnsembleRegressorCV : Chooses `lam` by cross-validation.
     JointEnsembleClassifier : The same for classes and labels.
     sklearn.ensemble.BaggingRegressor : Independent estimators of any kind.
 
@@ -191,7 +198,7 @@ class JointEnsembleRegressor(RegressorMixin, BaseJointEnsemble):
 shape (n_samples, ...)
             As in :class:`JointEnsembleClassifier`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Finite numbers; counts of at least 0 with ``PoissonNLLLoss``.
+            Finite numbers; of at least 0 with ``PoissonNLLLoss``.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, in both terms of the loss.
 
@@ -224,7 +231,7 @@ shape (n_samples, ...)
         X : array-like or sparse matrix of shape (n_samples, ...)
             As in `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Numbers.
+            As in `fit`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -254,7 +261,11 @@ shape (n_samples, ...)
     # -- predicting ------------------------------------------------------------------
 
     def predict(self, X: Any, members: Any = None, return_std: bool = False) -> Any:
-        """The ensemble's mean of each row: of counts their rate.
+        """The ensemble's prediction for each row, in y's own units.
+
+        The mean of the members' outputs; with ``PoissonNLLLoss`` the geometric mean of
+        their rates, with `HeteroscedasticGaussianLoss` the mean of their means,
+        weighted by precision.
 
         Parameters
         ----------
@@ -264,7 +275,9 @@ shape (n_samples, ...)
             Indices or mask of the members to use; only these run. ``None`` is all.
         return_std : bool, default=False
             Whether to return the standard deviations of the ensemble's Gaussians too;
-            with `HeteroscedasticGaussianLoss` only.
+            with `HeteroscedasticGaussianLoss` only. Their precision is the mean of the
+            members' precisions: they are the noise that the members see in y, and do
+            not grow where members disagree.
 
         Returns
         -------
@@ -293,7 +306,7 @@ shape (n_samples, ...)
         return targets.decode(both[:, 0]), targets.decode_std(both[:, 1])
 
     def member_predict(self, X: Any) -> np.ndarray:
-        """Each member's own predictions.
+        """Each member's own predictions, in y's own units.
 
         Parameters
         ----------

@@ -78,7 +78,8 @@ default="relu"
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
-        Any other parameter of skorch's ``NeuralNetClassifier``. ``callbacks`` come
+        Any other parameter of skorch's ``NeuralNetClassifier``, such as
+        ``criterion=nn.BCEWithLogitsLoss`` for several labels. ``callbacks`` come
         besides early stopping, which ``callbacks=None`` turns off;
         ``train_split`` takes the place of the folds. Weights are float64 for float64 X
         of fewer than 1,000 rows, else float32, unless ``module__dtype`` is given.
@@ -128,11 +129,11 @@ default="relu"
 
 
 def tabular_regressor(
-    hidden_layer_sizes: int | tuple[int, ...] = (256, 256),
+    hidden_layer_sizes: int | tuple[int, ...] = (128, 128),
     activation: str = "relu",
     dropout: float = 0.0,
     *,
-    n_bins: int | str = "auto",
+    n_bins: int | str = 0,
     lr: float | str = "auto",
     weight_decay: float | str = "auto",
     batch_size: int | str = "auto",
@@ -151,8 +152,10 @@ def tabular_regressor(
     made dense a batch at a time.
 
     It learns y in units of its standard deviation, from its mean, with the squared
-    error, and predicts in y's own units. ``criterion=nn.PoissonNLLLoss`` learns counts
-    in units of their mean; a `HeteroscedasticGaussianLoss` learns variances too.
+    error, and predicts in y's own units; each of several targets has a unit of its own.
+    ``criterion=nn.PoissonNLLLoss`` learns counts in units of their mean,
+    `HeteroscedasticGaussianLoss` variances too. Settings of a criterion, such as the
+    ``delta`` of ``HuberLoss``, are in the units that y is learned in.
 
     It is trained with AdamW until the validation loss has not fallen for `patience`
     epochs, and goes back to the best epoch. In an ensemble that is the loss of the
@@ -162,14 +165,14 @@ def tabular_regressor(
 
     Parameters
     ----------
-    hidden_layer_sizes : int or tuple of int, default=(256, 256)
+    hidden_layer_sizes : int or tuple of int, default=(128, 128)
         Units of each hidden layer.
     activation : {"relu", "tanh", "gelu", "silu", "logistic", "identity"}, \
 default="relu"
         Of the hidden layers.
     dropout : float in [0, 1), default=0.0
         Share of hidden units that is dropped in training.
-    n_bins : int or "auto", default="auto"
+    n_bins : int or "auto", default=0
         Bins of a column of numbers, at most; 0 is none. ``"auto"`` is 8, or fewer where
         1,024 bins are not enough for all columns.
     lr : float or "auto", default="auto"
@@ -188,7 +191,8 @@ default="relu"
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
     **net_params : dict
-        Any other parameter of skorch's ``NeuralNetRegressor``. ``callbacks`` come
+        Any other parameter of skorch's ``NeuralNetRegressor``, such as
+        ``criterion=nn.HuberLoss``. ``callbacks`` come
         besides early stopping, which ``callbacks=None`` turns off;
         ``train_split`` takes the place of the folds. Weights are float64 for float64 X
         of fewer than 1,000 rows, else float32, unless ``module__dtype`` is given.

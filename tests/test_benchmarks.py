@@ -19,7 +19,7 @@ from examples.benchmarks._peak import AVAILABLE, in_own_process, peak_megabytes
 from examples.benchmarks._report import machine, read_json, write_json, write_tables
 from examples.benchmarks._setting import Setting, synthetic
 from examples.benchmarks._steps import joint_step, loop_step, time_steps
-from examples.benchmarks.training import overhead
+from examples.benchmarks.training import fit_regression, overhead
 from sklearn_jointens import mlp_classifier
 from sklearn_jointens.nn import split_members
 from sklearn_jointens.training import JointNet
@@ -67,10 +67,16 @@ def test_things_that_are_compared_run_in_turns():
     assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
 
 
-def test_the_joint_step_and_the_loop_train_the_same(setting):
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_joint_step_and_the_loop_train_the_same(setting, task):
+    if task == "regression":
+        setting = setting.of_numbers()
     modules = setting.modules()
     joint, loop = setting.vectorized(), copy.deepcopy(modules)
-    steps = joint_step(joint, lr=0.1), loop_step(loop, lr=0.1)
+    steps = [
+        step(module, 0.1, setting.family)
+        for step, module in ((joint_step, joint), (loop_step, loop))
+    ]
 
     for batch in setting.batches(3):
         for step in steps:
@@ -111,6 +117,14 @@ def test_peak_memory_does_not_count_pages_of_a_memory_map(tmp_path):
     peak = peak_megabytes(lambda: X.max())
 
     assert peak < 8
+
+
+def test_a_fit_of_numbers_is_held_against_one_wide_skorch_regressor(setting):
+    bare, wide = fit_regression(setting)
+
+    assert bare.question == wide.question == "fit_regression"
+    assert wide.what.startswith("JointEnsembleRegressor.fit / fit of one 20-unit")
+    assert wide.target == "<= 1.15"
 
 
 def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():

@@ -1,21 +1,28 @@
-"""Tables are loaded as they are, models compared fairly, and targets not flattered."""
+"""Tables are loaded as they are, and every fit is a row of a file."""
 
 import gzip
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.dummy import DummyClassifier
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import log_loss
 
 from examples import _tables
 from examples._tables import Table, halves, load_tables, split, table_names
 from examples.benchmarks import _table_models as models
 from examples.benchmarks import tables
-from examples.benchmarks._table_metrics import SMALLEST, calibration_error, scores
-from examples.benchmarks._table_report import Results, markdown, mean_ranks, targets
+from examples.benchmarks._table_metrics import (
+    SMALLEST,
+    calibration_error,
+    errors,
+    scores,
+)
+from examples.benchmarks._table_task import TASKS
 
 CSV = """size,colour,empty,class
 1,red,,0
@@ -56,6 +63,9 @@ def test_the_halves_are_drawn_once_and_for_all():
     ]
     assert len(report) == 12
     assert sorted(design + report) == table_names()
+    design, report = halves(table_names(task="regression"))
+    assert design == ["abalone", "autompg", "elevators", "kin8nm", "mv", "puma32h"]
+    assert len(report) == 7
 
 
 def test_a_table_is_loaded_as_it_is(folder):
@@ -169,19 +179,43 @@ def test_probabilities_that_are_none_are_refused():
         scores(classes, [[np.nan, 1], [0, 1]], classes, classes)
 
 
+def test_errors_are_in_units_of_the_target_and_a_share_of_its_variance():
+    y = np.array([0.0, 4.0, 8.0])
+
+    found = errors(y, y + [3, -3, 3])
+
+    assert found == pytest.approx({"rmse": 3, "r2": 1 - 27 / 32})
+    with pytest.raises(ValueError, match="NaN"):
+        errors(y, [np.nan, 1, 2])
+
+
 # -- models ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [models.FAST, *models.SKLEARN])
-def test_models_take_a_table_as_it_is(name, folder):
-    (table,) = load_tables(folder, ["a"])
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [(task, name) for task in TASKS for name in (models.FAST, *TASKS[task].sklearn)],
+)
+def test_models_take_a_table_as_it_is(task, name, folder):
+    (table,) = load_tables(folder, ["a" if task == "classification" else "r"], task)
     more = table._replace(X=pd.concat([table.X] * 20), y=np.tile(table.y, 20))
 
-    found = tables.measure(models.MODELS[name], more, 0, 1)
+    found = tables.measure(TASKS[task].models[name], more, 0, 1)
 
     assert found["note"] == ""
-    assert 0 < found["log_loss"] < 25
+    assert found[TASKS[task].main] < (25 if task == "classification" else 0.5)
     assert found["fit_seconds"] > 0
+
+
+def test_networks_get_targets_of_any_scale_scaled():
+    random = np.random.default_rng(0)
+    X = pd.DataFrame({"a": random.normal(size=60)})
+    y = X["a"].to_numpy() * 3
+    make = TASKS["regression"].models["MLPRegressor"]
+
+    plain, large = (make(0, 1).fit(X, of_scale) for of_scale in (y, 1e6 * y + 1e8))
+
+    np.testing.assert_allclose(1e6 * plain.predict(X) + 1e8, large.predict(X))
 
 
 def test_categories_that_are_new_and_columns_without_a_value_do_not_stop_a_model():
@@ -190,8 +224,9 @@ def test_categories_that_are_new_and_columns_without_a_value_do_not_stop_a_model
     of_x_alone = X["c"] == "x"
     y[of_x_alone] = ["a", "b"] * 5
 
-    for name in (models.LOGISTIC, models.BOOSTING):
-        model = models.MODELS[name](0, 1).fit(X[of_x_alone], y[of_x_alone])
+    task = TASKS["classification"]
+    for name in (task.linear, models.BOOSTING):
+        model = task.models[name](0, 1).fit(X[of_x_alone], y[of_x_alone])
         assert model.predict_proba(X).shape == (20, 2)
 
 
@@ -211,7 +246,7 @@ def command(folder, monkeypatch):
         made.append(("broken", seed))
         return DummyClassifier(constant="of\nno use", strategy="constant")
 
-    monkeypatch.setattr(tables, "MODELS", {"broken": broken, "prior": prior})
+    monkeypatch.setattr(tables.Task, "models", {"broken": broken, "prior": prior})
 
     def run(*arguments):
         options = ["--data", f"{folder}", "--csv", f"{folder / 'o' / 't.csv'}"]
@@ -230,7 +265,7 @@ def test_every_fit_is_a_row_and_a_failure_is_a_note(command):
     command()
 
     rows = pd.read_csv(command.csv)
-    assert rows.columns.tolist() == list(tables.COLUMNS)
+    assert rows.columns.tolist() == tables.columns(TASKS["classification"])
     assert rows[["table", "split", "model"]].to_numpy().tolist() == [
         [name, number, model]
         for name in "ab"
@@ -270,7 +305,9 @@ def test_a_slow_model_gets_no_more_splits_of_a_table(command):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        (["--models", "joint"], "invalid choice: 'joint'"),
+        (["--models", "joint"], "Got ['joint'] instead"),
+        (["--task", "regression", "--models", "MLPClassifier"], "Got ['MLPClassifier'"),
+        (["--task", "regression", "--tables", "car"], "Got ['car'] instead"),
         (["--tables", "nowhere"], "Got ['nowhere'] instead"),
         (["--data", "nowhere"], "Got nowhere instead"),
         (["--splits", "0"], "Got 0 instead"),
@@ -290,110 +327,22 @@ def test_what_is_not_installed_is_not_asked_for(monkeypatch, capsys):
     assert "pip install pytabkit" in capsys.readouterr().err
 
 
-# -- the report --------------------------------------------------------------------
-
-
-def made_up(losses, n_splits=2, fit_seconds=None):
-    """Rows by hand: a log-loss for each model and table, the same on every split."""
-    common = {"half": "report", "n_rows": 100, "n_columns": 3, "n_classes": 2}
-    common |= {"predict_seconds": 0.1, "note": "", "machine": "cpu: some, python: 3"}
-    common |= {"version": "1", "commit": "0000123"}
-    rows = []
-    for model, of_tables in losses.items():
-        for number, loss in enumerate(of_tables):
-            for i in range(n_splits):
-                seconds = (fit_seconds or {}).get(model, 1.0)
-                row = {"table": f"t{number}", "split": i, "model": model}
-                row |= {"log_loss": loss, "accuracy": 1 - loss, "roc_auc": 1 - loss}
-                rows.append(common | row | {"ece": 0.1, "fit_seconds": seconds})
-    return pd.DataFrame(rows)[list(tables.COLUMNS)]
-
-
-def verdicts(results):
-    return {f.question: f.verdict for f in targets(results)}
-
-
-def test_targets_are_met_where_they_are_met():
-    losses = {models.JOINT: [0.1] * 10, models.LOGISTIC: [0.2] * 10}
-    losses |= {models.BAGGING: [0.2] * 9 + [0.05], models.TABM: [0.11] * 10}
-
-    found = verdicts(Results(made_up(losses, fit_seconds={models.TABM: 4.0})))
-
-    assert len(found) == 6
-    assert set(found.values()) == {"met"}
-
-
-def test_targets_are_missed_where_they_are_missed():
-    losses = {models.JOINT: [0.1] * 10, models.LOGISTIC: [0.2] * 9 + [0.09]}
-    losses |= {models.BAGGING: [0.2] * 8 + [0.05] * 2, models.FOREST: [0.04] * 10}
-    losses |= {models.BOOSTING: [0.05] * 10, models.TABM: [0.09] * 10}
-
-    found = verdicts(Results(made_up(losses, fit_seconds={models.TABM: 3.9})))
-
-    assert len(found) == 8
-    assert set(found.values()) == {"missed"}
-
-
-def test_an_ensemble_without_all_tables_has_no_place():
-    rows = made_up({models.JOINT: [0.1, np.nan], models.FOREST: [0.2, 0.2]})
-    rows = pd.concat([rows, made_up({models.BAGGING: [0.3, 0.3]})])
-
-    found = verdicts(Results(rows))
-
-    places = [verdict for question, verdict in found.items() if "place" in question]
-    assert places == ["missed", "missed"]
-
-
-def test_models_are_compared_on_the_splits_that_both_have():
-    rows = made_up({models.JOINT: [0.1, 0.1], models.FOREST: [0.2, 0.2]})
-    at = (rows["model"] == models.FOREST) & (rows["split"] == 1)
-    rows.loc[at & (rows["table"] == "t0"), "log_loss"] = np.nan
-    rows.loc[(rows["model"] == models.JOINT) & (rows["split"] == 1), "log_loss"] = 0.3
-
-    ratios = Results(rows).ratios(models.FOREST)
-
-    assert ratios.to_dict() == pytest.approx({"t0": 0.5, "t1": 1.0})
-
-
-def test_ranks_are_of_the_models_that_have_all_tables():
-    losses = {models.JOINT: [0.1, 0.3], models.FOREST: [0.2, 0.2]}
-    losses |= {models.BAGGING: [0.01, np.nan], models.LOGISTIC: [0.4, 0.4]}
-
-    ranks = mean_ranks(Results(made_up(losses)))
-
-    means = {models.JOINT: 1.5, models.FOREST: 1.5, models.LOGISTIC: 3}
-    assert ranks["mean"].to_dict() == means
-    assert ranks.loc[models.JOINT, ["low", "high"]].tolist() == [1, 2]
-    assert ranks.loc[models.LOGISTIC, ["low", "high"]].tolist() == [3, 3]
-
-
-def test_the_summary_says_who_is_better_by_how_much():
-    losses = {models.JOINT: [0.1, 0.3, 0.2], models.FOREST: [0.2, 0.25, 0.8]}
-    text = markdown(Results(made_up(losses)))
-
-    cells = next(
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith(f"| {models.FOREST} ")
-    )
-    assert cells[4:8] == ["0.500", "1.200", "2 of 3", "58.3 %"]
-    assert cells[-1] == "3.0"
-    assert "Version 1 0000123; cpu: some" in text
-    assert "| **0.2500** " in text
-
-
-def test_the_report_is_written_from_the_file_alone(tmp_path, monkeypatch):
-    random = np.random.default_rng(0)
-    losses = {name: random.uniform(0.1, 0.9, size=3) for name in models.MODELS}
-    made_up(losses).to_csv(tmp_path / "t.csv", index=False)
-    arguments = ["--report-only", "--csv", f"{tmp_path / 't.csv'}"]
-    arguments += ["--out", f"{tmp_path / 'out'}"]
-    monkeypatch.setattr("sys.argv", ["tables", *arguments])
+def test_tables_of_numbers_have_rows_of_their_own(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    quick = {
+        "mean": lambda seed, n_jobs: DummyRegressor(),
+        "line": lambda seed, n_jobs: models.on_numbers(LinearRegression()),
+    }
+    monkeypatch.setattr(tables.Task, "models", quick)
+    arguments = ["--task", "regression", "--data", ".", "--models", *quick]
+    monkeypatch.setattr("sys.argv", ["tables", *arguments, "--splits", "1"])
 
     tables.main()
 
-    written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["tables.md", "tables_ranks.png", "tables_time.png"]
-    text = (tmp_path / "out" / "tables.md").read_text()
-    assert text.startswith("3 tables (report half), 100 to 100 rows; 2 splits of 70 %")
-    assert " missed " in text
+    rows = pd.read_csv("output/tables_regression.csv")
+    assert rows.columns.tolist() == tables.columns(TASKS["regression"])
+    assert rows["table"].tolist() == ["r"] * 2
+    _, _, y, y_test = split(next(load_tables(folder, task="regression")), 0)
+    expected = errors(y_test, np.full(len(y_test), y.mean()))
+    assert rows.loc[0, ["rmse", "r2"]].to_dict() == pytest.approx(expected)
+    assert Path("output/tables_regression.md").exists()

@@ -13,6 +13,7 @@ step            training step of all members / of one wide network, a loop over 
 networks        the same of convolutional, recurrent and attention members / a loop over
                 them
 fit             whole JointEnsembleClassifier.fit / bare loop over the same module
+fit_regression  whole JointEnsembleRegressor.fit / the same, and / one wide network's
 overhead        share of a small fit that is not training
 rivals          fit of BaggingClassifier and of torchensemble's classifiers / joint fit
 predict         predict_proba of many rows and of one: a loop and BaggingClassifier /
@@ -74,20 +75,24 @@ from examples.benchmarks.search import (
     search_table,
 )
 from examples.benchmarks.tabular import tabular
-from examples.benchmarks.training import fit, overhead, step
+from examples.benchmarks.training import fit, fit_regression, overhead, step
 
 QUESTIONS = (
-    "step networks fit overhead rivals predict million memory exactness mission "
-    "tabular search search_stopping search_table search_memory densenets"
+    "step networks fit fit_regression overhead rivals predict million memory "
+    "exactness mission tabular search search_stopping search_table search_memory "
+    "densenets"
 ).split()
 # What a GPU changes; the others say the same there, or measure the CPU's memory.
-ON_CUDA = "step networks fit overhead predict exactness densenets".split()
+ON_CUDA = (
+    "step networks fit fit_regression overhead predict exactness densenets"
+).split()
 ON_CPU = [name for name in QUESTIONS if name != "densenets"]
 
 # Asked once for each configuration.
 OF_PERCEPTRONS = {
     "step": step,
     "fit": fit,
+    "fit_regression": fit_regression,
     "rivals": rivals,
     "predict": predict,
     "memory": memory,

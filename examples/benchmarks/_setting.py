@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import skorch
 import torch
-from skorch import NeuralNetClassifier
 from torch import Tensor, nn
 
+import sklearn_jointens
 from examples._data import Data
+from examples._kinds import of_task
 from examples.benchmarks._steps import LAM, LR, MOMENTUM, Batch
-from sklearn_jointens import JointEnsembleClassifier
+from sklearn_jointens.losses import Family, family_of
 from sklearn_jointens.nn import MLP, VectorizedModule, vectorize_members
 
 BATCH_SIZE = 100
@@ -50,6 +53,21 @@ class Setting:
     def with_random_data(self, n_rows: int) -> "Setting":
         """The same on other data, few enough rows to be sent to another process."""
         return replace(self, data=synthetic(n_rows))
+
+    def of_numbers(self) -> "Setting":
+        """The same, whose class numbers are numbers to predict."""
+        y = self.data.y_train.astype(np.float32)
+        return replace(self, data=self.data._replace(y_train=(y - y.mean()) / y.std()))
+
+    @property
+    def criterion(self) -> type[nn.Module]:
+        is_of_classes = self.data.task == "classification"
+        return nn.CrossEntropyLoss if is_of_classes else nn.MSELoss
+
+    @property
+    def family(self) -> Family:
+        """What the joint loss makes of the criterion."""
+        return family_of(self.criterion())
 
     def rows(self, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The first training rows."""
@@ -96,17 +114,17 @@ class Setting:
         return bounds.get(self.hidden, "") if self.n_units == WIDE else ""
 
     def _mlp(self, hidden: int) -> nn.Module:
-        mlp = MLP(self.data.n_features, self.data.n_classes, hidden)
+        mlp = MLP(self.data.n_features, self.data.n_outputs, hidden)
         return mlp.to(self.device)
 
-    def net(self, epochs: int, hidden: int | None = None) -> NeuralNetClassifier:
-        """A stock skorch classifier, of a member's hidden units unless told."""
-        return NeuralNetClassifier(
+    def net(self, epochs: int, hidden: int | None = None) -> skorch.NeuralNet:
+        """A stock skorch net, of a member's hidden units unless told."""
+        return of_task(self.data.task, skorch, "NeuralNet")(
             MLP,
             module__n_features_in=self.data.n_features,
-            module__n_outputs=self.data.n_classes,
+            module__n_outputs=self.data.n_outputs,
             module__hidden_layer_sizes=(hidden or self.hidden,),
-            criterion=nn.CrossEntropyLoss,
+            criterion=self.criterion,
             optimizer=torch.optim.SGD,
             optimizer__momentum=MOMENTUM,
             lr=LR,
@@ -118,10 +136,10 @@ class Setting:
             verbose=0,
         )
 
-    def ensemble(self, epochs: int) -> JointEnsembleClassifier:
+    def ensemble(self, epochs: int) -> Any:
         """The ensemble of this configuration."""
-        net = self.net(epochs)
-        return JointEnsembleClassifier(net, self.n_members, LAM, random_state=0)
+        make = of_task(self.data.task, sklearn_jointens, "JointEnsemble")
+        return make(self.net(epochs), self.n_members, LAM, random_state=0)
 
 
 def shuffled_batches(X: Tensor, y: Tensor) -> Iterator[Batch]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.benchmarks._measure import interleave, seconds
-from sklearn_jointens.losses import joint_loss
+from sklearn_jointens.losses import Family, joint_loss
 from sklearn_jointens.nn import VectorizedModule
 
 LAM = 0.9
@@ -29,27 +29,31 @@ def sgd(module: nn.Module, lr: float = LR) -> torch.optim.Optimizer:
     return torch.optim.SGD(module.parameters(), lr=lr, momentum=MOMENTUM)
 
 
-def joint_step(module: VectorizedModule, lr: float = LR) -> Step:
+def joint_step(
+    module: VectorizedModule, lr: float = LR, family: Family | None = None
+) -> Step:
     """All members, vectorized; `lr` is a member's, as that of a loop over members."""
     # Eq. 4 divides gradients by the number of members, which the paper makes up for so.
     optimizer = sgd(module, lr * module.n_members)
 
     def step(X: Tensor, y: Tensor) -> None:
         optimizer.zero_grad()
-        joint_loss(module(X), y, LAM).backward()
+        joint_loss(module(X), y, LAM, family=family).backward()
         optimizer.step()
 
     return step
 
 
-def loop_step(modules: Sequence[nn.Module], lr: float = LR) -> Step:
+def loop_step(
+    modules: Sequence[nn.Module], lr: float = LR, family: Family | None = None
+) -> Step:
     """All members by the same loss, one plain module after the other."""
     optimizer = sgd(nn.ModuleList(modules), lr * len(modules))
 
     def step(X: Tensor, y: Tensor) -> None:
         optimizer.zero_grad()
         logits = torch.stack([module(X) for module in modules])
-        joint_loss(logits, y, LAM).backward()
+        joint_loss(logits, y, LAM, family=family).backward()
         optimizer.step()
 
     return step

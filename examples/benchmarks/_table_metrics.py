@@ -1,15 +1,19 @@
-"""How good probabilities are: four metrics that leave nothing to the model."""
+"""How good predictions are: metrics that leave nothing to the model."""
 
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    log_loss,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
 
 # No probability counts as less: one sure mistake must not decide a mean.
 SMALLEST = 1e-7
 _N_BINS = 15
-
-METRICS = ("accuracy", "log_loss", "roc_auc", "ece")
 
 
 def scores(
@@ -48,6 +52,30 @@ def scores(
         "log_loss": log_loss(y, clipped, labels=classes),
         "roc_auc": _roc_auc(y, probabilities, classes),
         "ece": calibration_error(probabilities.max(axis=1), classes[top] == y),
+    }
+
+
+def errors(y: np.ndarray, predicted: Any) -> dict[str, float]:
+    """All metrics of a prediction of numbers.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+    predicted : array-like of shape (n_samples,)
+
+    Returns
+    -------
+    dict of str to float
+        `rmse`, in units of `y`, and `r2`.
+
+    Raises
+    ------
+    ValueError
+        A prediction is not finite.
+    """
+    return {
+        "rmse": float(root_mean_squared_error(y, predicted)),
+        "r2": float(r2_score(y, predicted)),
     }
 
 

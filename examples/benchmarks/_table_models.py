@@ -1,8 +1,9 @@
 """The models of `tables.py`: ours, scikit-learn's and pytabkit's, with their defaults.
 
-Each is made by a function of a seed and a number of jobs. All take a table as it is:
-those that need numbers without gaps are in a pipeline with what a careful user would
-put before them.
+Each is made by a function of a task, a seed and a number of jobs: of a classifier and a
+regressor of the same kind. All take a table as it is: those that need numbers without
+gaps are in a pipeline with what a careful user would put before them, and networks that
+predict numbers get them scaled.
 """
 
 import logging
@@ -13,25 +14,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import (
-    BaggingClassifier,
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
+from sklearn import ensemble
+from sklearn.compose import (
+    TransformedTargetRegressor,
+    make_column_selector,
+    make_column_transformer,
 )
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.neural_network import MLPClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sklearn_jointens import JointEnsembleClassifier, tabular_classifier
+import sklearn_jointens
+from examples._drawn_rows import MLPRegressorOnDrawnRows
+from examples._kinds import ENDINGS, of_task
 
 Model = Callable[[int, int], Any]
 
 JOINT, FAST = "joint ensemble", "joint, fast"
-LOGISTIC, BAGGING = "logistic regression", "Bagging(MLP)"
-FOREST, BOOSTING = "random forest", "gradient boosting"
+LINEAR = {"classification": "logistic regression", "regression": "ridge regression"}
+BAGGING, FOREST, BOOSTING = "Bagging(MLP)", "random forest", "gradient boosting"
 REALMLP, TABM = "RealMLP_TD", "TabM_D"
 REALMLPS = f"{REALMLP} x M"
 UNSMOOTHED = ", no label smoothing"
@@ -41,24 +44,27 @@ UNSMOOTHED = ", no label smoothing"
 _FOR_LOG_LOSS = {"use_ls": False, "val_metric_name": "cross_entropy"}
 
 
-def joint(seed: int, n_jobs: int) -> Any:
-    """Ours, with all defaults."""
-    return JointEnsembleClassifier(random_state=seed)
+# -- ours --------------------------------------------------------------------------
 
 
-def joint_fast(seed: int, n_jobs: int) -> Any:
+def joint(
+    task: str, seed: int, n_jobs: int, estimator: Any = None, **settings: Any
+) -> Any:
+    """Ours, with all defaults unless told."""
+    make = of_task(task, sklearn_jointens, "JointEnsemble")
+    return make(estimator, random_state=seed, **settings)
+
+
+def joint_fast(task: str, seed: int, n_jobs: int) -> Any:
     """Ours, as its documentation says for those in a hurry."""
     # As the guide on tables gives it.
-    return JointEnsembleClassifier(
-        tabular_classifier((128, 128), batch_size=256, patience=2),
-        n_estimators=6,
-        random_state=seed,
-    )
+    small = member(task, hidden_layer_sizes=(128, 128), batch_size=256, patience=2)
+    return joint(task, seed, n_jobs, small, n_estimators=6)
 
 
-def n_members() -> int:
-    """Of our ensemble, by default; as many get the rivals that are named "x M"."""
-    return JointEnsembleClassifier().n_estimators
+def member(task: str, **settings: Any) -> Any:
+    """Ours for tables."""
+    return getattr(sklearn_jointens, f"tabular_{ENDINGS[task].lower()}")(**settings)
 
 
 # -- scikit-learn ------------------------------------------------------------------
@@ -83,35 +89,49 @@ def _median() -> SimpleImputer:
     return SimpleImputer(strategy="median", keep_empty_features=True)
 
 
-def logistic_regression(seed: int, n_jobs: int) -> Any:
+def _on_scaled(task: str, network: Any) -> Any:
+    """In front of the network numbers, and behind it a scaled target of numbers."""
+    model = on_numbers(network)
+    if task == "classification":
+        return model
+    return TransformedTargetRegressor(model, transformer=StandardScaler())
+
+
+def linear(task: str, seed: int, n_jobs: int) -> Any:
     """The line that everything has to be above."""
+    if task == "regression":
+        return on_numbers(Ridge(random_state=seed))
     return on_numbers(LogisticRegression(max_iter=1000, random_state=seed))
 
 
-def mlp(seed: int, n_jobs: int) -> Any:
+def mlp(task: str, seed: int, n_jobs: int) -> Any:
     """One network."""
-    return on_numbers(MLPClassifier(random_state=seed))
+    make = MLPClassifier if task == "classification" else MLPRegressor
+    return _on_scaled(task, make(random_state=seed))
 
 
-def bagging(seed: int, n_jobs: int) -> Any:
+def bagging(task: str, seed: int, n_jobs: int) -> Any:
     """What joint training replaces."""
-    member = MLPClassifier(early_stopping=True)
-    ensemble = BaggingClassifier(member, 10, n_jobs=n_jobs, random_state=seed)
-    return on_numbers(ensemble)
+    is_of_classes = task == "classification"
+    # Drawn rows as weights fail on some tables of numbers, and on none of classes.
+    make_member = MLPClassifier if is_of_classes else MLPRegressorOnDrawnRows
+    make = of_task(task, ensemble, "Bagging")
+    model = make(make_member(early_stopping=True), 10, n_jobs=n_jobs, random_state=seed)
+    return _on_scaled(task, model)
 
 
-def random_forest(seed: int, n_jobs: int) -> Any:
+def forest(task: str, seed: int, n_jobs: int, trees: str = "RandomForest") -> Any:
     """Of 300 trees."""
-    forest = RandomForestClassifier(300, n_jobs=n_jobs, random_state=seed)
-    return on_numbers(forest)
+    make = of_task(task, ensemble, trees)
+    return on_numbers(make(300, n_jobs=n_jobs, random_state=seed))
 
 
-def gradient_boosting(seed: int, n_jobs: int, **settings: Any) -> Any:
+def gradient_boosting(task: str, seed: int, n_jobs: int, **settings: Any) -> Any:
     """Takes categories and missing values by itself, but no column without a value."""
     prepare = make_column_transformer(
         ("passthrough", _observed), verbose_feature_names_out=False
     )
-    model = HistGradientBoostingClassifier(
+    model = of_task(task, ensemble, "HistGradientBoosting")(
         categorical_features="from_dtype", random_state=seed, **settings
     )
     return make_pipeline(prepare.set_output(transform="pandas"), model)
@@ -124,16 +144,17 @@ def _observed(X: pd.DataFrame) -> pd.Index:
 # -- pytabkit ----------------------------------------------------------------------
 
 
-def of_pytabkit(kind: str, seed: int, n_jobs: int, **settings: Any) -> Any:
+def of_pytabkit(task: str, seed: int, n_jobs: int, kind: str, **settings: Any) -> Any:
     """Ready for tables, but for missing numbers.
 
     Parameters
     ----------
-    kind : str
-        Name of a classifier, without ``_Classifier``.
+    task : {"classification", "regression"}
     seed : int
     n_jobs : int
         Threads.
+    kind : str
+        Name of an estimator, without ``_Classifier`` or ``_Regressor``.
     **settings : dict
         What is not as by default.
     """
@@ -141,7 +162,7 @@ def of_pytabkit(kind: str, seed: int, n_jobs: int, **settings: Any) -> Any:
 
     # Says a few lines at every fit.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    model = getattr(pytabkit, f"{kind}_Classifier")(
+    model = of_task(task, pytabkit, f"{kind}_")(
         device=device(), n_threads=n_jobs, random_state=seed, **settings
     )
     fill = make_column_transformer(
@@ -152,14 +173,16 @@ def of_pytabkit(kind: str, seed: int, n_jobs: int, **settings: Any) -> Any:
     return make_pipeline(fill.set_output(transform="pandas"), model)
 
 
-def of_members(argument: str, seed: int, n_jobs: int, **settings: Any) -> Any:
+def of_members(
+    task: str, seed: int, n_jobs: int, argument: str, **settings: Any
+) -> Any:
     """RealMLPs as many as our ensemble has members; `argument` says of what kind.
 
     ``n_ens`` are trained on the same rows and stopped by the same others, ``n_cv`` on
     the rows of one fold each.
     """
-    settings[argument] = n_members()
-    return of_pytabkit(REALMLP, seed, n_jobs, **settings)
+    settings[argument] = joint(task, seed, n_jobs).n_estimators
+    return of_pytabkit(task, seed, n_jobs, REALMLP, **settings)
 
 
 def device() -> str:
@@ -167,22 +190,44 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-OURS: dict[str, Model] = {JOINT: joint, FAST: joint_fast}
-SKLEARN: dict[str, Model] = {
-    LOGISTIC: logistic_regression,
-    "MLPClassifier": mlp,
+OURS = {JOINT: joint, FAST: joint_fast}
+_OF_BOTH_TASKS = {
     BAGGING: bagging,
-    FOREST: random_forest,
+    FOREST: forest,
     BOOSTING: gradient_boosting,
     f"{BOOSTING}, stopped": partial(gradient_boosting, early_stopping=True),
 }
-PYTABKIT: dict[str, Model] = {
-    "RealMLP_TD_S": partial(of_pytabkit, "RealMLP_TD_S"),
-    REALMLP: partial(of_pytabkit, REALMLP),
-    f"{REALMLP}{UNSMOOTHED}": partial(of_pytabkit, REALMLP, **_FOR_LOG_LOSS),
-    REALMLPS: partial(of_members, "n_ens"),
-    f"{REALMLPS}{UNSMOOTHED}": partial(of_members, "n_ens", **_FOR_LOG_LOSS),
-    f"{REALMLPS} folds{UNSMOOTHED}": partial(of_members, "n_cv", **_FOR_LOG_LOSS),
-    TABM: partial(of_pytabkit, "TabM_D"),
+SKLEARN = {
+    "classification": {
+        LINEAR["classification"]: linear,
+        "MLPClassifier": mlp,
+        **_OF_BOTH_TASKS,
+    },
+    "regression": {
+        LINEAR["regression"]: linear,
+        "MLPRegressor": mlp,
+        **_OF_BOTH_TASKS,
+        "extra trees": partial(forest, trees="ExtraTrees"),
+    },
 }
-MODELS = OURS | SKLEARN | PYTABKIT
+_REALMLP = partial(of_pytabkit, kind=REALMLP)
+_SMALL, _TABM = (partial(of_pytabkit, kind=kind) for kind in ("RealMLP_TD_S", TABM))
+_N_ENS, _N_CV = (partial(of_members, argument=name) for name in ("n_ens", "n_cv"))
+PYTABKIT = {
+    "classification": {
+        "RealMLP_TD_S": _SMALL,
+        REALMLP: _REALMLP,
+        f"{REALMLP}{UNSMOOTHED}": partial(_REALMLP, **_FOR_LOG_LOSS),
+        REALMLPS: _N_ENS,
+        f"{REALMLPS}{UNSMOOTHED}": partial(_N_ENS, **_FOR_LOG_LOSS),
+        f"{REALMLPS} folds{UNSMOOTHED}": partial(_N_CV, **_FOR_LOG_LOSS),
+        TABM: _TABM,
+    },
+    "regression": {
+        "RealMLP_TD_S": _SMALL,
+        REALMLP: _REALMLP,
+        REALMLPS: _N_ENS,
+        f"{REALMLPS} folds": _N_CV,
+        TABM: _TABM,
+    },
+}

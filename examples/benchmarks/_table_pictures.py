@@ -17,8 +17,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from examples._report import GRID, INK, JOINT, QUIET, STYLE
-from examples.benchmarks._table_models import LOGISTIC, OURS, PYTABKIT
+from examples.benchmarks._table_models import OURS
 from examples.benchmarks._table_report import Results, mean_ranks, n_splits
+from examples.benchmarks._table_task import Task
 
 _WIDTH = 8.8
 _THEIRS, _NETS = "#8a8a8a", "#d2691e"
@@ -39,15 +40,15 @@ _HALO = [withStroke(linewidth=3, foreground="white")]
 _LEADER = {"arrowstyle": "-", "color": QUIET, "lw": 0.6, "shrinkA": 0, "shrinkB": 5}
 
 
-def colour_of(model: str) -> str:
+def colour_of(model: str, task: Task) -> str:
     """Ours, other networks for tables, all others."""
     if model in OURS:
         return JOINT
-    return _NETS if model in PYTABKIT else _THEIRS
+    return _NETS if model in task.pytabkit else _THEIRS
 
 
 def draw_ranks(results: Results, path: Path) -> None:
-    """Mean ranks in log-loss with their intervals, best first.
+    """Mean ranks in the main metric with their intervals, best first.
 
     Parameters
     ----------
@@ -55,12 +56,13 @@ def draw_ranks(results: Results, path: Path) -> None:
     path : Path
         Of the PNG file.
     """
-    ranks = mean_ranks(results)
+    task = results.task
+    ranks = mean_ranks(results, task.main)
     height = 1.75 + 0.36 * len(ranks)
     with plt.rc_context(STYLE):
         figure, axes = _figure(height)
         for row, (model, rank) in enumerate(ranks.iterrows()):
-            colour = colour_of(model)
+            colour = colour_of(model, task)
             axes.plot(
                 [rank["low"], rank["high"]],
                 [row, row],
@@ -78,17 +80,18 @@ def draw_ranks(results: Results, path: Path) -> None:
                 va="center",
                 textcoords="offset points",
                 path_effects=_HALO,
-                **_ink(model),
+                **_ink(model, task),
             )
         axes.set_yticks(range(len(ranks)), ranks.index)
         for label, model in zip(axes.get_yticklabels(), ranks.index, strict=True):
-            label.set(**_ink(model))
+            label.set(**_ink(model, task))
         axes.set_ylim(len(ranks) - 0.4, -0.6)
         axes.set_xlim(0.7, len(ranks) + 0.4)
         axes.set_xticks(range(1, len(ranks) + 1, 1 if len(ranks) < 12 else 2))
         axes.grid(axis="x", color=GRID, lw=0.8)
         axes.set_axisbelow(True)
-        axes.set_xlabel("mean rank in log-loss; 1 would be best on every table")
+        name = results.main.name
+        axes.set_xlabel(f"mean rank in {name}; 1 would be best on every table")
         n_tables = len(results.tables)
         caption = (
             f"{n_tables} real tables, on none of which our defaults were chosen. "
@@ -99,12 +102,12 @@ def draw_ranks(results: Results, path: Path) -> None:
             f"{n_splits(results)} of each, every model with its "
             "own defaults. Bars: 95 % bootstrap interval over the tables."
         )
-        caption += _key(ranks.index)
-        _finish(figure, "Who predicts the best probabilities?", caption, path)
+        caption += _key(ranks.index, task)
+        _finish(figure, task.title, caption, path)
 
 
 def draw_times(results: Results, path: Path) -> None:
-    """Log-loss against seconds to fit: a point for each model.
+    """The main metric against seconds to fit: a point for each model.
 
     Parameters
     ----------
@@ -112,9 +115,9 @@ def draw_times(results: Results, path: Path) -> None:
     path : Path
         Of the PNG file.
     """
-    models = results.ranked
-    losses = _geometric_mean(results.values("log_loss", models))
-    base = LOGISTIC if LOGISTIC in models else models[0]
+    task, models = results.task, results.ranked
+    losses = _geometric_mean(results.values(task.main, models))
+    base = task.linear if task.linear in models else models[0]
     losses /= losses[base]
     times = _geometric_mean(results.values("fit_seconds", models))
     with plt.rc_context(STYLE | {"axes.spines.left": True, "ytick.left": True}):
@@ -123,20 +126,21 @@ def draw_times(results: Results, path: Path) -> None:
         axes.set_yscale("log")
         for model in models:
             size = 10 if model in OURS else 8
-            axes.plot(times[model], losses[model], "o", color=colour_of(model), ms=size)
+            colour = colour_of(model, task)
+            axes.plot(times[model], losses[model], "o", color=colour, ms=size)
         _round_ticks(axes, losses)
         axes.grid(color=GRID, lw=0.8)
         axes.set_axisbelow(True)
         axes.set_xlabel("seconds to fit (geometric mean over the tables)")
-        axes.set_ylabel(f"log-loss / that of {base}")
+        axes.set_ylabel(f"{results.main.name} / that of {base}")
         figure.canvas.draw()
-        _label(axes, times, losses)
+        _label(axes, times, losses, task)
         caption = (
             f"Geometric means over {len(results.tables)} real tables; below and to "
             "the left is better. Every model with its own defaults. "
         )
         caption += results.rows["machine"].iloc[0].split(", python")[0] + "."
-        caption += _key(models)
+        caption += _key(models, task)
         _finish(figure, "How good, for how long a wait?", caption, path)
 
 
@@ -157,7 +161,7 @@ def _round_ticks(axes: Any, losses: pd.Series) -> None:
     axes.xaxis.set_major_formatter("{x:g}")
 
 
-def _label(axes: Any, x: pd.Series, y: pd.Series) -> None:
+def _label(axes: Any, x: pd.Series, y: pd.Series, task: Task) -> None:
     """Name every point, where neither a point nor another name stands."""
     room = axes.get_window_extent()
     points = axes.transData.transform(np.column_stack([x, y]))
@@ -180,7 +184,7 @@ def _label(axes: Any, x: pd.Series, y: pd.Series) -> None:
                 textcoords="offset points",
                 arrowprops=_LEADER if is_far else None,
                 path_effects=_HALO,
-                **_ink(model),
+                **_ink(model, task),
             )
             # Nothing makes room for a name, else points would move.
             text.set_in_layout(False)
@@ -205,15 +209,15 @@ def _box(name: Annotation) -> Bbox:
     return Text.get_window_extent(name)
 
 
-def _ink(model: str) -> dict[str, Any]:
+def _ink(model: str, task: Task) -> dict[str, Any]:
     if model in OURS:
         return {"color": JOINT, "weight": "bold"}
-    return {"color": INK if model not in PYTABKIT else _NETS}
+    return {"color": _NETS if model in task.pytabkit else INK}
 
 
-def _key(models: Any) -> str:
+def _key(models: Any, task: Task) -> str:
     """What the colours say, where it is not plain."""
-    if PYTABKIT.keys().isdisjoint(models):
+    if set(task.pytabkit).isdisjoint(models):
         return ""
     return " Blue: this package; orange: networks of pytabkit; grey: scikit-learn."
 

@@ -9,31 +9,9 @@ import pandas as pd
 
 from examples._report import markdown_table
 from examples.benchmarks._measure import Figure
-from examples.benchmarks._table_models import (
-    BAGGING,
-    BOOSTING,
-    FOREST,
-    JOINT,
-    LOGISTIC,
-    MODELS,
-    REALMLP,
-    REALMLPS,
-    SKLEARN,
-    TABM,
-    UNSMOOTHED,
-)
+from examples.benchmarks._table_models import JOINT
+from examples.benchmarks._table_task import Metric, Task
 
-# At least so many percent of the tables with a lower log-loss.
-_WINS = {BAGGING: 90, FOREST: 85, BOOSTING: 65}
-# At most so much log-loss (median of ratios), and so much time.
-_RATIOS = {
-    REALMLPS: (1.02, 1 / 5),
-    f"{REALMLPS}{UNSMOOTHED}": (1.02, 1 / 5),
-    f"{REALMLPS} folds{UNSMOOTHED}": (1.02, 1 / 5),
-    REALMLP: (1.0, 1 / 4),
-    f"{REALMLP}{UNSMOOTHED}": (1.0, 1 / 4),
-    TABM: (1.0, 1 / 4),
-}
 _N_BOOTSTRAPS = 10_000
 
 
@@ -46,21 +24,25 @@ class Results:
     ----------
     rows : DataFrame
         A row for each table, split and model.
+    task : Task
 
     Attributes
     ----------
+    main : Metric
+        What models are compared by.
     models : list of str
-        In the order of `MODELS`.
+        In the order of the task.
     tables : list of str
         Sorted.
     ranked : list of str
         The models that have figures of every table.
     """
 
-    def __init__(self, rows: pd.DataFrame) -> None:
-        self.rows = rows
-        order = [*MODELS, *sorted(set(rows["model"]) - MODELS.keys())]
-        self._fine = rows[rows["log_loss"].notna()]
+    def __init__(self, rows: pd.DataFrame, task: Task) -> None:
+        self.rows, self.task = rows, task
+        self.main = task.metrics[task.main]
+        order = [*task.models, *sorted(set(rows["model"]) - task.models.keys())]
+        self._fine = rows[rows[task.main].notna()]
         self.models = [name for name in order if name in set(rows["model"])]
         self.tables = sorted(rows["table"].unique())
         n_tables = self._fine.groupby("model")["table"].nunique()
@@ -73,13 +55,13 @@ class Results:
         pivot = self._fine.pivot(
             index=["table", "split"], columns="model", values=metric
         )
-        known = self._log_losses.reindex(columns=models).dropna().index
+        known = self._measured.reindex(columns=models).dropna().index
         return pivot.reindex(columns=models).loc[known].groupby("table").mean()
 
     @cached_property
-    def _log_losses(self) -> pd.DataFrame:
+    def _measured(self) -> pd.DataFrame:
         return self._fine.pivot(
-            index=["table", "split"], columns="model", values="log_loss"
+            index=["table", "split"], columns="model", values=self.task.main
         )
 
     def own(self, metric: str) -> pd.DataFrame:
@@ -87,9 +69,9 @@ class Results:
         means = self._fine.groupby(["table", "model"])[metric].mean().unstack()
         return means.reindex(index=self.tables, columns=self.models)
 
-    def ratios(self, model: str, metric: str = "log_loss") -> pd.Series:
+    def ratios(self, model: str) -> pd.Series:
         """The joint ensemble's / the model's, of each table that both have."""
-        both = self.values(metric, [JOINT, model])
+        both = self.values(self.task.main, [JOINT, model])
         return both[JOINT] / both[model]
 
     def time_ratio(self, model: str) -> float:
@@ -100,16 +82,17 @@ class Results:
     def ranks(self, metric: str, models: list[str]) -> pd.DataFrame:
         """Ranks within each table, 1 is best."""
         values = self.values(metric, models).round(9)
-        return values.rank(axis=1, ascending=metric in ("log_loss", "ece"))
+        ascending = self.task.metrics[metric].lower_is_better
+        return values.rank(axis=1, ascending=ascending)
 
 
-def mean_ranks(results: Results, metric: str = "log_loss") -> pd.DataFrame:
+def mean_ranks(results: Results, metric: str) -> pd.DataFrame:
     """Mean ranks, with what chance in the choice of tables makes of them.
 
     Parameters
     ----------
     results : Results
-    metric : str, default="log_loss"
+    metric : str
 
     Returns
     -------
@@ -136,48 +119,63 @@ def targets(results: Results) -> Iterator[Figure]:
     """
     if JOINT not in results.models:
         return
-    for rival, percent in _WINS.items():
+    task, name = results.task, results.main.name
+    for rival, percent in task.wins.items():
         if rival in results.models:
             ratios = results.ratios(rival)
             wins = (ratios < 1).sum()
             share = 100 * wins / max(1, len(ratios))
             yield _figure(
-                f"lower log-loss than {rival}, of the tables",
+                f"lower {name} than {rival}, of the tables",
                 share,
                 f"{share:.0f} % ({wins} of {len(ratios)})",
                 f">= {percent}",
                 "%",
             )
-    everyone = [name for name in results.ranked if name == JOINT or name in SKLEARN]
-    for metric, name, worst in (("log_loss", "log-loss", 1), ("accuracy",) * 2 + (2,)):
-        if len(everyone) > 1:
-            means = results.ranks(metric, everyone).mean()
-            place, others = np.inf, means.drop(JOINT, errors="ignore")
-            said = "not on all tables"
-            if JOINT in means:
-                place = 1 + (others < means[JOINT]).sum()
-                said = (
-                    f"{place} (mean rank {means[JOINT]:.2f}; best other: "
-                    f"{others.idxmin()}, {others.min():.2f})"
-                )
-            question = f"place by mean rank in {name}, of {len(everyone)} with "
-            question += "scikit-learn's"
-            yield _figure(question, place, said, f"<= {worst}")
-    if LOGISTIC in results.models:
-        ratios = results.ratios(LOGISTIC)
+    yield from _places(results)
+    if task.linear in results.models:
+        ratios = results.ratios(task.linear)
         worst = ratios.max()
         said = f"{worst:.3f} ({ratios.idxmax()})" if len(ratios) else ""
-        question = f"worst ratio of log-loss to {LOGISTIC}"
+        question = f"worst ratio of {name} to {task.linear}"
         yield _figure(question, worst, said, "<= 1.02")
-    for rival, (ratio, time) in _RATIOS.items():
+    for rival, (ratio, time) in task.ratios.items():
         if rival in results.models:
             ratios, seconds = results.ratios(rival), results.time_ratio(rival)
             median = ratios.median()
             said = f"{median:.3f} ({len(ratios)} tables)"
-            question = f"median ratio of log-loss to {rival}"
+            question = f"median ratio of {name} to {rival}"
             yield _figure(question, median, said, f"<= {ratio:g}")
             question = f"fit seconds / those of {rival}"
             yield _figure(question, seconds, f"{seconds:.3g}", f"<= {time:g}")
+
+
+def _places(results: Results) -> Iterator[Figure]:
+    """The joint ensemble's, by mean ranks among scikit-learn's models."""
+    among = (JOINT, *results.task.sklearn)
+    everyone = [name for name in results.ranked if name in among]
+    if len(everyone) < 2:
+        return
+    for metric in ranked_metrics(results):
+        means = results.ranks(metric, everyone).mean()
+        place, others = np.inf, means.drop(JOINT, errors="ignore")
+        said = "not on all tables"
+        if JOINT in means:
+            place = 1 + (others < means[JOINT]).sum()
+            said = (
+                f"{place} (mean rank {means[JOINT]:.2f}; best other: "
+                f"{others.idxmin()}, {others.min():.2f})"
+            )
+        about = results.task.metrics[metric]
+        question = f"place by mean rank in {about.name}, of {len(everyone)} with "
+        yield _figure(f"{question}scikit-learn's", place, said, f"<= {about.place}")
+
+
+def ranked_metrics(results: Results) -> list[str]:
+    """Metrics that models are ranked by, the main one first."""
+    task = results.task
+    ranked = [name for name, metric in task.metrics.items() if metric.place]
+    return sorted(ranked, key=lambda name: name != task.main)
 
 
 def _figure(
@@ -195,7 +193,8 @@ def markdown(results: Results) -> str:
     parts.append(_reading(results))
     if len(wanted) > 1:
         parts += [f"**Targets of the {JOINT}**", markdown_table(wanted)]
-    parts += ["**Log-loss**", markdown_table(_log_loss(results))]
+    name = results.main.name
+    parts += [f"**{name[0].upper()}{name[1:]}**", markdown_table(_by_table(results))]
     gaps = _gaps(results)
     if gaps:
         parts += ["**Not measured**", "\n".join(gaps)]
@@ -230,22 +229,34 @@ def _reading(results: Results) -> str:
         "tables"
     )
     text += f" (not: {', '.join(left_out)})" if left_out else ""
+    about = [
+        f"{metric.name} ({metric.note})" if metric.note else metric.name
+        for metric in _other_metrics(results).values()
+    ]
+    others = ", ".join(about)
     return text + (
-        f". Ratios: log-loss of the {JOINT} / that of the model, of each table that "
-        'both have; below 1 is better for the former, and "better on" counts these '
-        "tables. Accuracy, AUC (one against the rest), ECE (15 bins) and seconds are "
-        "of the tables that a model has; seconds are of one split of each, summed."
+        f". Ratios: {results.main.name} of the {JOINT} / that of the model, of each "
+        'table that both have; below 1 is better for the former, and "better on" '
+        f"counts these tables. {others[0].upper()}{others[1:]} and seconds are of the "
+        "tables that a model has; seconds are of one split of each, summed."
     )
 
 
+def _other_metrics(results: Results) -> dict[str, Metric]:
+    task = results.task
+    return {name: task.metrics[name] for name in task.metrics if name != task.main}
+
+
 def _summary(results: Results) -> list[list[str]]:
+    metrics, by = results.task.metrics, ranked_metrics(results)
+    others = _other_metrics(results)
     heading = [
-        *("model", "tables", "rank, log-loss", "rank, accuracy"),
+        *("model", "tables", *(f"rank, {metrics[name].name}" for name in by)),
         *("ratio, median", "ratio, worst", f"{JOINT} better on"),
-        *("accuracy", "AUC", "ECE", "fit seconds"),
+        *(*(metric.name for metric in others.values()), "fit seconds"),
     ]
-    ranks = [mean_ranks(results, metric) for metric in ("log_loss", "accuracy")]
-    means = {metric: results.own(metric) for metric in ("accuracy", "roc_auc", "ece")}
+    ranks = [mean_ranks(results, metric) for metric in by]
+    means = {metric: results.own(metric) for metric in others}
     times = results.own("fit_seconds")
     first = list(ranks[0].index)
     rows = []
@@ -261,10 +272,8 @@ def _summary(results: Results) -> list[list[str]]:
                 f"{ratios.median():.3f}" if found else "",
                 f"{ratios.max():.3f}" if found else "",
                 f"{(ratios < 1).sum()} of {len(ratios)}" if found else "",
-                _number(100 * means["accuracy"][name].mean(), "{:.1f} %"),
-                _number(means["roc_auc"][name].mean(), "{:.3f}"),
-                _number(means["ece"][name].mean(), "{:.3f}"),
-                _number(times[name].sum() if n_tables else np.nan, "{:,.1f}"),
+                *(others[key].text(means[key][name].mean()) for key in others),
+                f"{times[name].sum():,.1f}" if n_tables else "",
             ]
         )
     return [heading, *rows]
@@ -276,21 +285,17 @@ def _rank(ranks: pd.DataFrame, name: str) -> str:
     return "{:.2f} ({:.1f} to {:.1f})".format(*ranks.loc[name])
 
 
-def _number(value: float, form: str) -> str:
-    return "" if np.isnan(value) else form.format(value)
-
-
-def _log_loss(results: Results) -> list[list[str]]:
+def _by_table(results: Results) -> list[list[str]]:
     """Means over splits, the lowest of each table in bold."""
-    means = results.own("log_loss")
-    rows = [["table", "rows", "classes", *results.models]]
-    about = results.rows.groupby("table")[["n_rows", "n_classes"]].first()
-    for table, losses in means.iterrows():
-        texts = [_number(loss, "{:.4f}") for loss in losses]
-        best = _number(losses.min(), "{:.4f}")
+    counts = {"n_rows": "rows", "n_classes": "classes"}
+    counts = {key: counts[key] for key in counts if key in results.rows}
+    rows = [["table", *counts.values(), *results.models]]
+    about = results.rows.groupby("table")[[*counts]].first()
+    for table, losses in results.own(results.task.main).iterrows():
+        best = results.main.text(losses.min())
+        texts = [results.main.text(loss) for loss in losses]
         texts = [f"**{text}**" if text == best and text else text for text in texts]
-        n_rows, n_classes = about.loc[table]
-        rows.append([str(table), f"{n_rows:,}", f"{n_classes}", *texts])
+        rows.append([str(table), *(f"{n:,}" for n in about.loc[table]), *texts])
     return rows
 
 
@@ -304,7 +309,7 @@ def _gaps(results: Results) -> list[str]:
     for model in results.models:
         for table in results.tables:
             of_both = groups.get((model, table), results.rows.iloc[:0])
-            failed = of_both[of_both["log_loss"].isna()]
+            failed = of_both[of_both[results.task.main].isna()]
             for note, splits in failed.groupby("note")["split"]:
                 lines.append(f"- {model}, {table}, {_splits(splits)}: {note}")
             missing = numbers - set(of_both["split"])

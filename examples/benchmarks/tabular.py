@@ -37,7 +37,10 @@ def tabular(rounds: int, device: str) -> Iterator[Figure]:
         random_state=0,
     )
     X, X_test, y, y_test = train_test_split(X, y, train_size=10_000, random_state=0)
-    whole, fast = (make(0, 1).set_params(device=device) for make in (joint, joint_fast))
+    whole, fast = (
+        make("classification", 0, 1).set_params(device=device)
+        for make in (joint, joint_fast)
+    )
     times = interleave(
         {"whole": lambda: whole.fit(X, y), "fast": lambda: fast.fit(X, y)},
         rounds,

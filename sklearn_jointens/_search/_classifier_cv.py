@@ -38,7 +38,8 @@ class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
     lams : sequence of float in [0, 1], default=(0, 0.5, 0.9, 0.99, 1)
         The candidates, each once.
     cv : int, splitter or iterable of (train, test), default=5
-        The folds: a number of stratified ones, a splitter of scikit-learn, or rows.
+        The folds: a number (of stratified ones, unless y holds several labels), a
+        splitter of scikit-learn, or rows.
     scoring : str, callable, list, tuple, set, dict or None, default=None
         As in :class:`~sklearn.model_selection.GridSearchCV`; ``None`` is accuracy.
     n_repeats : int, default=1
@@ -102,8 +103,8 @@ class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
         Seconds that it took.
     estimators_, member_scores_, history_, n_iter_, best_epoch_, net_, vectorization_
         Of `best_estimator_`.
-    classes_ : ndarray of shape (n_classes,)
-        The labels.
+    classes_ : ndarray of shape (n_classes,) or (n_labels,)
+        The classes, sorted; of several labels their numbers, from 0.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -210,8 +211,9 @@ class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
         X : array-like or sparse matrix of shape (n_samples, n_features), or array of \
 shape (n_samples, ...)
             As in :class:`JointEnsembleClassifier`.
-        y : array-like of shape (n_samples,)
-            Labels of any type, at least two.
+        y : array-like of shape (n_samples,), or array-like or sparse matrix of shape \
+(n_samples, n_labels)
+            Classes or several labels, as in :class:`JointEnsembleClassifier`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows: in the loss, and in scores that take weights.
         **params : dict
@@ -235,7 +237,7 @@ shape (n_samples, ...)
 
     @available_if(refits)
     def predict_proba(self, X: Any, members: Any = None) -> np.ndarray:
-        """Class probabilities, by `best_estimator_`.
+        """Probabilities of classes or labels, by `best_estimator_`.
 
         Parameters
         ----------
@@ -245,7 +247,7 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         return self._best().predict_proba(X, members=members)
 
@@ -261,13 +263,13 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_samples, n_classes)
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         return self._best().predict_log_proba(X, members=members)
 
     @available_if(refits)
     def member_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities of each member of `best_estimator_`.
+        """Probabilities of each member of `best_estimator_`.
 
         Parameters
         ----------
@@ -275,6 +277,7 @@ shape (n_samples, ...)
 
         Returns
         -------
-        ndarray of shape (n_estimators, n_samples, n_classes)
+        ndarray of shape (n_estimators, n_samples, n_classes) or (n_estimators, \
+n_samples, n_labels)
         """
         return self._best().member_proba(X)

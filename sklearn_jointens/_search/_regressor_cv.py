@@ -92,10 +92,13 @@ class JointEnsembleRegressorCV(RegressorMixin, BaseJointEnsembleCV):
         The keys of ``GridSearchCV.cv_results_``, a row a lam. There are two further
         metrics: ``member_score`` (``member_<name>`` of several metrics) is the mean of
         the members' own scores, and ``diversity`` is what the ensemble gains over its
-        mean member in the criterion's loss (eq. 5 of [1]_; rows are not weighted). A
-        fit's time is an equal share of its program's.
+        mean member in the criterion's loss (eq. 5 of [1]_; rows are not weighted), for
+        the default member of y in the units that it is learned in. A fit's time is an
+        equal share of its program's.
     best_estimator_ : JointEnsembleRegressor
         Of the chosen lam, trained on all data; only with `refit`, like what follows.
+        It has what the search has not: `member_predict`, and `predict` with
+        `return_std`.
     refit_time_ : float
         Seconds that it took.
     estimators_, member_scores_, history_, n_iter_, best_epoch_, net_, vectorization_
@@ -198,7 +201,7 @@ class JointEnsembleRegressorCV(RegressorMixin, BaseJointEnsembleCV):
 shape (n_samples, ...)
             As in :class:`JointEnsembleRegressor`.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            Numbers.
+            Numbers, as in :class:`JointEnsembleRegressor`.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows: in the loss, and in scores that take weights.
         **params : dict

@@ -57,8 +57,11 @@ def family_of(
     n_labels : int or None, default=None
         With a number, each row has or has not each of so many labels, and
         ``BCEWithLogitsLoss`` is the only criterion.
-    criteria : sequence of type, default=(*CLASS_CRITERIA, *NUMBER_CRITERIA)
-        The criteria that may be used.
+    criteria : sequence of type, default=all that are known
+        The criteria that may be used: those of classes and labels are
+        ``CrossEntropyLoss``, ``NLLLoss`` and ``BCEWithLogitsLoss``, those of numbers
+        ``MSELoss``, ``PoissonNLLLoss``, `HeteroscedasticGaussianLoss`, ``L1Loss``,
+        ``SmoothL1Loss`` and ``HuberLoss``.
 
     Returns
     -------
@@ -76,6 +79,8 @@ def family_of(
     >>> from sklearn_jointens.losses import family_of
     >>> type(family_of(torch.nn.CrossEntropyLoss())).__name__
     'Categorical'
+    >>> type(family_of(torch.nn.BCEWithLogitsLoss(), n_labels=3)).__name__
+    'BernoulliLabels'
     """
     criterion = getattr(criterion, "_orig_mod", criterion)  # torch.compile's wrapper
     families = {**_OF_CLASSES, **_OF_NUMBERS}

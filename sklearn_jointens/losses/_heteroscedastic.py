@@ -10,19 +10,17 @@ class HeteroscedasticGaussianLoss(nn.Module):
     """Negative log-likelihood of normal distributions with variances of their own.
 
     ``0.5 * ((y - mean)**2 / variance + log(variance))``, averaged over rows and
-    outputs. torch's ``GaussianNLLLoss`` takes the variance as a third argument, which a
-    skorch net has no place for; here a network puts out both.
+    targets. torch's ``GaussianNLLLoss`` takes the variance as a third argument, which a
+    skorch net has no place for; here a network puts out both, side by side.
 
     Parameters
     ----------
     full : bool, default=False
         Whether to add the constant ``0.5 * log(2 * pi)``, as torch's criterion does.
 
-    Shape
-    -----
-    - Input: (n_samples, 2 * n_outputs), the means, then the logarithms of the variances
-    - Target: (n_samples, n_outputs), or (n_samples,) with one output
-    - Output: ()
+    See Also
+    --------
+    sklearn_jointens.JointEnsembleRegressor : Predicts with ``return_std=True``.
 
     Examples
     --------
@@ -31,6 +29,18 @@ class HeteroscedasticGaussianLoss(nn.Module):
     >>> output = torch.tensor([[1.0, 0.0], [3.0, 0.0]])  # variances of 1
     >>> HeteroscedasticGaussianLoss()(output, torch.tensor([1.0, 1.0]))
     tensor(1.)
+
+    As the criterion of an ensemble's members:
+
+    >>> import numpy as np
+    >>> from sklearn_jointens import JointEnsembleRegressor, mlp_regressor
+    >>> X = np.linspace(-1, 1, 100)[:, None]
+    >>> y = X[:, 0] + np.exp(X[:, 0]) * np.random.default_rng(0).normal(size=100)
+    >>> member = mlp_regressor((8,), criterion=HeteroscedasticGaussianLoss)
+    >>> reg = JointEnsembleRegressor(member, n_estimators=4, random_state=0).fit(X, y)
+    >>> mean, std = reg.predict(X, return_std=True)
+    >>> mean.shape, std.shape
+    ((100,), (100,))
     """
 
     reduction = "mean"
@@ -40,7 +50,19 @@ class HeteroscedasticGaussianLoss(nn.Module):
         self.full = full
 
     def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """Loss of a network's output."""
+        """Loss of a network's output.
+
+        Parameters
+        ----------
+        output : Tensor of shape (n_samples, 2 * n_targets)
+            The means, then the logarithms of the variances.
+        target : Tensor of shape (n_samples, n_targets), or (n_samples,)
+            The latter with one target.
+
+        Returns
+        -------
+        Tensor of shape ()
+        """
         mean, log_variance = output.chunk(2, dim=1)
         error = target.reshape(mean.shape) - mean
         loss = 0.5 * (error.square() * torch.exp(-log_variance) + log_variance).mean()

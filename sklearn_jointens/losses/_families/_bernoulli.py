@@ -17,7 +17,7 @@ from sklearn_jointens.losses._target import Target
 
 
 class Bernoulli(Family):
-    """One-logit members under ``BCEWithLogitsLoss``: binary classification.
+    """Members that put out one logit, of two classes, under ``BCEWithLogitsLoss``.
 
     Parameters
     ----------
@@ -132,7 +132,16 @@ class BernoulliLabels(Bernoulli):
 
     Targets are of shape (..., n_samples, n_labels), 0 or 1; a row's loss is the mean
     over its labels. What is predicted are the probabilities of 1, (..., n_samples,
-    n_labels). The parameters are those of `Bernoulli`, with one value or one a label.
+    n_labels).
+
+    Parameters
+    ----------
+    pos_weight : Tensor with one value or one a label, or None, default=None
+        The criterion's ``pos_weight``: the factor of a label where it is 1.
+    weight : Tensor with one value or one a label, or None, default=None
+        The criterion's ``weight``: the factor of a label in every row.
+    threshold : float in [0, 1], default=0.5
+        A row has the labels that are more probable than this.
     """
 
     def natural(self, output: Tensor, origin: Tensor | None = None) -> Tensor:

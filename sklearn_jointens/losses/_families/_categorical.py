@@ -16,7 +16,7 @@ from sklearn_jointens.losses._target import Target, flat_index
 
 
 class Categorical(Family):
-    """Logits members under ``CrossEntropyLoss``.
+    """Members that put out logits of classes, under ``CrossEntropyLoss``.
 
     Parameters
     ----------
@@ -147,11 +147,20 @@ class Categorical(Family):
 
 
 class CategoricalProbabilities(Categorical):
-    """Probability members under ``NLLLoss``, as skorch means it.
+    """Members that put out probabilities, under ``NLLLoss`` as skorch means it.
 
     skorch takes ``log(output + eps)`` before ``NLLLoss``. The mean of log-probabilities
     is not a log-probability: it has to be renormalised before the ensemble's term, or
     every lam trains as lam = 0. Treating ``log(output + eps)`` as logits does so.
+
+    Parameters
+    ----------
+    class_weight : Tensor of shape (n_classes,) or None, default=None
+        The criterion's ``weight``.
+    label_smoothing : float in [0, 1], default=0.0
+        As ``CrossEntropyLoss`` has it; ``NLLLoss`` has none.
+    ignore_index : int, default=-100
+        Rows with this class have no part in the loss.
     """
 
     @classmethod

@@ -57,7 +57,9 @@ class Collator:
         self._stream_of = [self.streams.index(group.stream) for group in groups]
         # The rows of one stream after another; X is that of all.
         datasets = [stream.dataset for stream in self.streams]
-        self._starts = list(accumulate(map(len, datasets), initial=0))[:-1]
+        starts = list(accumulate(map(len, datasets), initial=0))
+        self._starts = torch.tensor(starts[:-1])
+        self._shifts: dict[tuple[int, ...], Tensor] = {}
         self._whole = datasets[0].whole
         self._places = torch.cat([dataset.places for dataset in datasets])
         self._y = torch.cat([dataset.y for dataset in datasets])
@@ -74,8 +76,7 @@ class Collator:
     def collate(self, indices: Sequence[Tensor]) -> GroupedBatch:
         """A batch of the rows that have these places in their streams, one a stream."""
         sizes = [len(index) for index in indices]
-        shifted = zip(indices, self._starts, strict=True)
-        index = torch.cat([own + start for own, start in shifted])
+        index = torch.cat(list(indices)) + self._shift(tuple(sizes))
         there = to_device(index, self._whole.device)
         weight = None
         if self._weight is not None:
@@ -92,6 +93,13 @@ class Collator:
             weight,
             [sizes[s] for s in self._stream_of],
         )
+
+    def _shift(self, sizes: tuple[int, ...]) -> Tensor:
+        """Where the streams of a batch's rows begin; most batches are of like sizes."""
+        if sizes not in self._shifts:
+            shift = self._starts.repeat_interleave(torch.tensor(sizes))
+            self._shifts[sizes] = shift.to(self._places.device)
+        return self._shifts[sizes]
 
     def _inputs(self, places: Tensor, sizes: list[int]) -> Any:
         X = self._whole.rows(places)

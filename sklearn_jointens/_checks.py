@@ -74,7 +74,7 @@ def check_X_y(ensemble: Any, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarr
         tags = get_tags(ensemble).input_tags
         ensemble._allows_nan = tags.allow_nan
         ensemble._columns = ColumnCodes(X) if tags.categorical and is_frame(X) else None
-    checks = {**_input_checks(ensemble), "multi_output": _has_columns(y)}
+    checks = {**_input_checks(ensemble), "multi_output": _has_columns(owner, y)}
     if ensemble._columns is None:
         X, y = validate_data(ensemble, X, y, reset=reset, **checks)
     else:
@@ -144,16 +144,21 @@ def _check_row_shape(ensemble: Any, X: Any, reset: bool) -> None:
 # -- y -------------------------------------------------------------------------------
 
 
-def _has_columns(y: Any) -> bool:
-    """Whether there is more than one target a row."""
-    shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
-    return len(shape) > 1 and tuple(shape[1:]) != (1,)
+def _has_columns(owner: str, y: Any) -> bool:
+    """Whether there is more than one target a row; raise where they have an axis."""
+    shape = tuple(y.shape if hasattr(y, "shape") else np.asarray(y).shape)
+    if len(shape) > 2:
+        raise ValueError(
+            f"The 'y' parameter of {owner} must have the shape (n_samples,) or "
+            f"(n_samples, n_targets). Got {shape} instead."
+        )
+    return len(shape) > 1 and shape[1:] != (1,)
 
 
 def check_y(ensemble: Any, y: Any) -> np.ndarray:
     """y for a fitted ensemble, as `check_X_y` gives it."""
     y = as_numpy(y)
-    if _has_columns(y):
+    if _has_columns(type(ensemble).__name__, y):
         y = check_array(y, accept_sparse="csr", dtype=None, input_name="y")
     else:
         y = column_or_1d(y, warn=True)
@@ -164,26 +169,35 @@ def check_classes(ensemble: Any, y: Any) -> np.ndarray:
     """Classes, or several labels as 0 and 1; raise where y is neither."""
     y = y.toarray() if sparse.issparse(y) else y
     kind = type_of_target(y, input_name="y")
-    if y.ndim > 1 and kind != "multilabel-indicator":
+    are_labels = kind == "multilabel-indicator" and np.isin(y, (0, 1)).all()
+    if y.ndim > 1 and not are_labels:
         raise ValueError(
             f"The 'y' parameter of {type(ensemble).__name__} must be classes of shape "
             "(n_samples,), or labels of shape (n_samples, n_labels) that are 0 or 1: "
             "fit an ensemble for each of several outputs with classes of its own. "
-            f"Got {kind} targets of shape {y.shape} instead."
+            f"Got {kind} targets of shape {y.shape} instead, "
+            f"{np.unique(y)[:3].tolist()} among them."
         )
     check_classification_targets(y)
     return y
 
 
 def check_numbers(ensemble: Any, y: Any) -> np.ndarray:
-    """Numbers of shape (n_samples,) or (n_samples, n_targets)."""
+    """Numbers of shape (n_samples,) or (n_samples, n_targets), as floats."""
+    name = f"The 'y' parameter of {type(ensemble).__name__}"
     y = y.toarray() if sparse.issparse(y) else y
-    y = y.astype(np.float64) if y.dtype.kind == "O" else y
-    if y.dtype.kind not in "biuf":
-        raise ValueError(
-            f"The 'y' parameter of {type(ensemble).__name__} must hold numbers. "
-            f"Got {y.dtype} instead."
-        )
+    if y.dtype.kind not in "biufO":
+        raise ValueError(f"{name} must hold numbers. Got {y.dtype} instead.")
+    if y.dtype not in (np.float32, np.float64):
+        try:
+            with np.errstate(over="ignore"):
+                y = y.astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{name} must hold numbers: {error}.") from error
+    is_finite = np.isfinite(y)
+    if not is_finite.all():  # of objects, say: of numbers it is known by now
+        got = y[~is_finite][0]
+        raise ValueError(f"{name} must hold finite numbers. Got {got} instead.")
     return y
 
 
@@ -198,13 +212,23 @@ def check_family_takes(owner: str, prototype: Any, y: np.ndarray) -> None:
     """Raise unless the family of the members' criterion is one of such numbers."""
     wrong = number_family(prototype).check_target(torch.as_tensor(y))
     if wrong is not None:
-        raise ValueError(f"The 'y' parameter of {owner} must {wrong}")
+        raise ValueError(
+            f"The 'y' parameter of {owner} must be {wrong}. "
+            f"Got numbers from {y.min():g} to {y.max():g} instead."
+        )
 
 
 def targets_told(owner: str, prototype: Any, y: np.ndarray, classes: Any) -> Any:
     """What y will hold in all calls of `partial_fit`, of the first of them."""
     if y.ndim > 1:
-        return targets_of(prototype, y)
+        targets = targets_of(prototype, y)
+        if classes is not None and not np.array_equal(classes, targets.classes):
+            raise ValueError(
+                f"The 'classes' parameter of {owner}.partial_fit must be None or "
+                f"{targets.classes.tolist()}, the numbers of the labels, for several "
+                f"labels. Got {classes!r} instead."
+            )
+        return targets
     check_told_classes(owner, classes)
     return class_targets(prototype, np.unique(as_numpy(classes)))
 

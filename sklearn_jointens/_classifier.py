@@ -18,7 +18,7 @@ from sklearn_jointens._checks import (
 from sklearn_jointens._compat import StrOptions, _fit_context
 from sklearn_jointens._ensemble import BaseJointEnsemble
 from sklearn_jointens._prototype import CLASSIFIERS
-from sklearn_jointens._tabular import tabular_classifier, with_input_tags
+from sklearn_jointens._tabular import tabular_classifier, with_tags_of_member
 from sklearn_jointens.training import Targets, targets_of
 
 
@@ -393,4 +393,4 @@ n_samples, n_labels)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        return with_input_tags(tags, self.estimator)
+        return with_tags_of_member(tags, self.estimator)

@@ -68,7 +68,7 @@ def rows_of_members(
     ensemble : JointEnsembleClassifier
     net : skorch classifier
         With the `train_split`.
-    y : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples, ...)
     weight : ndarray of shape (n_samples,) or None
     draws : MemberDraws
     """

@@ -21,6 +21,7 @@ from sklearn_jointens.training._prediction import (
     rows_as_predicted,
 )
 from sklearn_jointens.training._seams import overrides
+from sklearn_jointens.training._targets import LabelTargets
 
 # Rows that outputs and vectorizations are checked on.
 _PROBE_ROWS = 8
@@ -58,6 +59,12 @@ def probe(
             f"Got {member._modules} instead."
         )
     is_binary = isinstance(member, NeuralNetBinaryClassifier)
+    if is_binary and isinstance(member.targets_, LabelTargets):
+        raise ValueError(
+            f"The 'estimator' parameter of {owner} must be a NeuralNetClassifier for "
+            "several labels. Got a NeuralNetBinaryClassifier instead, which predicts "
+            "one logit a row."
+        )
     if is_binary and family.n_raw(2) != 1:
         raise ValueError(
             "The 'criterion' parameter of the member must be BCEWithLogitsLoss for a "

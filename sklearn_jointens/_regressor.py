@@ -16,7 +16,7 @@ from sklearn_jointens._checks import (
 from sklearn_jointens._compat import _fit_context
 from sklearn_jointens._ensemble import BaseJointEnsemble
 from sklearn_jointens._prototype import REGRESSORS
-from sklearn_jointens._tabular import tabular_regressor, with_input_tags
+from sklearn_jointens._tabular import tabular_regressor, with_tags_of_member
 from sklearn_jointens.training import Targets, targets_of
 
 
@@ -347,4 +347,4 @@ n_targets)
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        return with_input_tags(tags, self.estimator)
+        return with_tags_of_member(tags, self.estimator)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from sklearn.utils import get_tags
-from skorch import NeuralNet
+from skorch import NeuralNet, NeuralNetBinaryClassifier
 from torch import nn
 
 from sklearn_jointens.nn import TabularMLP
@@ -18,6 +18,7 @@ from sklearn_jointens.training import (
 )
 from sklearn_jointens.training._callbacks import besides
 from sklearn_jointens.training._shown import show_changes_from
+from sklearn_jointens.training._targets import criterion_class
 
 
 def tabular_classifier(
@@ -287,7 +288,7 @@ def _default_member() -> TabularNetClassifier:
     return tabular_classifier()
 
 
-def with_input_tags(tags: Any, estimator: Any) -> Any:
+def with_tags_of_member(tags: Any, estimator: Any) -> Any:
     """Tags of an ensemble that takes what its members take."""
     tags.input_tags.sparse = True
     tags.input_tags.three_d_array = True
@@ -297,6 +298,12 @@ def with_input_tags(tags: Any, estimator: Any) -> Any:
     of_member = get_tags(member)
     for name in ("allow_nan", "categorical", "string"):
         setattr(tags.input_tags, name, getattr(of_member.input_tags, name))
+    criterion = criterion_class(member)
+    tags.target_tags.positive_only = issubclass(criterion, nn.PoissonNLLLoss)
+    if tags.classifier_tags and issubclass(criterion, nn.BCEWithLogitsLoss):
+        is_binary = isinstance(member, NeuralNetBinaryClassifier)
+        tags.classifier_tags.multi_class = False
+        tags.classifier_tags.multi_label = not is_binary
     return tags
 
 

@@ -298,12 +298,6 @@ def test_criterion_that_sums(digits):
             id="logits with NLLLoss",
         ),
         pytest.param(
-            member(OneLogit, NeuralNetBinaryClassifier, criterion=nn.BCEWithLogitsLoss),
-            "outputs for 10 classes; criterion=BCEWithLogitsLoss is for two",
-            "OneLogit with an output of shape (8,)",
-            id="one logit for ten classes",
-        ),
-        pytest.param(
             member(Dictionary),
             "outputs that are a tensor, or a tuple that begins with one",
             "Dictionary with an output that is a dict",
@@ -318,6 +312,19 @@ def test_module_with_other_outputs(prototype, rule, got, digits):
         ValueError,
         f"The 'estimator' parameter of {OWNER} must have a module with {rule}. Got "
         f"{got} instead.",
+    )
+
+
+def test_ten_classes_with_a_binary_criterion(digits):
+    check_refused(
+        ensemble(
+            member(OneLogit, NeuralNetBinaryClassifier, criterion=nn.BCEWithLogitsLoss)
+        ),
+        *digits,
+        ValueError,
+        f"The 'y' parameter of {OWNER} must hold 2 classes with "
+        "criterion=BCEWithLogitsLoss. Only binary classification is supported. Got 10 "
+        "classes instead.",
     )
 
 

@@ -1,5 +1,6 @@
-"""JointEnsembleClassifier keeps every promise of a scikit-learn classifier."""
+"""Ensembles keep every promise of scikit-learn's classifiers and regressors."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import sklearn
 import torch
 from numpydoc.docscrape import ClassDoc, FunctionDoc
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_iris
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.model_selection import GridSearchCV, cross_validate
@@ -17,14 +18,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
-from skorch import NeuralNetClassifier
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from sklearn_jointens import (
     JointEnsembleClassifier,
     JointEnsembleClassifierCV,
+    JointEnsembleRegressor,
+    JointEnsembleRegressorCV,
     mlp_classifier,
+    mlp_regressor,
     tabular_classifier,
+    tabular_regressor,
 )
 
 frames = pytest.mark.parametrize(
@@ -35,20 +40,20 @@ frames = pytest.mark.parametrize(
 class OwnModule(nn.Module):
     """A member as a user writes one: more than a chain of layers."""
 
-    def __init__(self, n_features_in, n_classes, dtype=None):
+    def __init__(self, n_features_in, n_outputs, dtype=None):
         super().__init__()
         self.wide = nn.Linear(n_features_in, 32, dtype=dtype)
         self.deep = nn.Linear(32, 32, dtype=dtype)
-        self.out = nn.Linear(32, n_classes, dtype=dtype)
+        self.out = nn.Linear(32, n_outputs, dtype=dtype)
 
     def forward(self, x):
         h = torch.tanh(self.wide(x))
         return self.out(h + torch.relu(self.deep(h)))
 
 
-def own_member(**params):
+def own_member(kind=NeuralNetClassifier, criterion=nn.CrossEntropyLoss, **params):
     settings = {
-        "criterion": nn.CrossEntropyLoss,
+        "criterion": criterion,
         "optimizer": torch.optim.Adam,
         "lr": 0.02,
         "max_epochs": 10,
@@ -56,7 +61,7 @@ def own_member(**params):
         "train_split": None,
         "verbose": 0,
     }
-    return NeuralNetClassifier(OwnModule, **{**settings, **params})
+    return kind(OwnModule, **{**settings, **params})
 
 
 def ensemble(**params):
@@ -77,19 +82,38 @@ def iris():
 # -- scikit-learn's own checks ---------------------------------------------------------
 
 
+def checked_ensembles():
+    """Ensembles of several settings, by name."""
+    own = {
+        JointEnsembleClassifier: own_member(),
+        JointEnsembleRegressor: own_member(
+            NeuralNetRegressor, nn.MSELoss, max_epochs=30
+        ),
+    }
+    for kind, member in own.items():
+        for lam in (0, 0.5, 1):
+            yield f"own-lam{lam}", kind(member, n_estimators=2, lam=lam)
+        yield "default", kind(n_estimators=2, lam=0.5)
+    small = {"hidden_layer_sizes": (16,), "lr": 0.03, "max_epochs": 8}
+    labels = mlp_classifier(criterion=nn.BCEWithLogitsLoss, **small)
+    yield "labels", JointEnsembleClassifier(labels, n_estimators=2, lam=0.5)
+    counts = tabular_regressor(criterion=nn.PoissonNLLLoss, **small)
+    yield "counts", JointEnsembleRegressor(counts, n_estimators=2)
+    settings = {"n_estimators": 2, "lams": (0, 1), "cv": 2}
+    yield "search", JointEnsembleClassifierCV(mlp_classifier(**small), **settings)
+    yield "search", JointEnsembleRegressorCV(mlp_regressor(**small), **settings)
+
+
 def scikit_learn_checks():
     """All checks for several ensembles, with short names."""
-    members = {"default": None, "own": own_member()}
-    ensembles = {
-        f"{name}-lam{lam}": JointEnsembleClassifier(member, n_estimators=2, lam=lam)
-        for name, member in members.items()
-        for lam in (0, 0.5, 1)
-    }
-    small = mlp_classifier((16,), lr=0.03, max_epochs=8)
-    search = JointEnsembleClassifierCV(small, n_estimators=2, lams=(0, 1), cv=2)
-    for name, clf in {**ensembles, "search": search}.items():
-        for estimator, check in estimator_checks_generator(clf):
-            yield pytest.param(estimator, check, id=f"{name}-{check.func.__name__}")
+    for name, ensemble in checked_ensembles():
+        for estimator, check in estimator_checks_generator(ensemble):
+            what = check.func.__name__
+            # There is none.
+            if what.endswith("decision_function"):
+                continue
+            kind = "regressor" if is_regressor(ensemble) else "classifier"
+            yield pytest.param(estimator, check, id=f"{kind}-{name}-{what}")
 
 
 @pytest.fixture
@@ -98,7 +122,18 @@ def _no_check_is_skipped(monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
 
 
-@pytest.mark.usefixtures("_no_check_is_skipped")
+@pytest.fixture
+def _small_default_members(monkeypatch):
+    """What is checked is all there; the default's sizes would take minutes."""
+    for kind, make in (
+        (JointEnsembleClassifier, tabular_classifier),
+        (JointEnsembleRegressor, tabular_regressor),
+    ):
+        small = functools.partial(make, (8,), max_epochs=20, lr=0.02)
+        monkeypatch.setattr(kind, "make_member", staticmethod(small))
+
+
+@pytest.mark.usefixtures("_no_check_is_skipped", "_small_default_members")
 @pytest.mark.parametrize(("estimator", "check"), list(scikit_learn_checks()))
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)
@@ -122,6 +157,43 @@ def test_tags_say_what_it_takes():
     assert tags.input_tags.string
     assert not get_tags(JointEnsembleClassifier(mlp_classifier())).input_tags.allow_nan
     assert not tags.non_deterministic
+
+
+@pytest.mark.parametrize(
+    "of", [JointEnsembleClassifier, JointEnsembleClassifierCV], ids=lambda of: of.__name__
+)
+def test_tags_of_classes_and_labels_are_those_that_the_criterion_takes(of):
+    criterion = {"criterion": nn.BCEWithLogitsLoss}
+    for member, classes, labels in (
+        (None, True, False),
+        (mlp_classifier(), True, False),
+        (mlp_classifier(**criterion), False, True),
+        (own_member(NeuralNetBinaryClassifier, **criterion), False, False),
+        (own_member(criterion=nn.BCEWithLogitsLoss()), False, True),
+        (own_member(criterion=nn.NLLLoss), True, False),
+    ):
+        tags = get_tags(of(member)).classifier_tags
+        assert (tags.multi_class, tags.multi_label) == (classes, labels), member
+
+
+@pytest.mark.parametrize(
+    "of", [JointEnsembleRegressor, JointEnsembleRegressorCV], ids=lambda of: of.__name__
+)
+def test_tags_of_regressors(of):
+    tags = get_tags(of())
+
+    assert is_regressor(of())
+    assert tags.target_tags.required
+    assert tags.target_tags.multi_output
+    assert not tags.target_tags.positive_only
+    assert tags.input_tags.sparse
+    assert tags.input_tags.three_d_array
+    assert tags.input_tags.allow_nan
+    assert tags.input_tags.categorical
+    assert not tags.regressor_tags.poor_score
+    counts = get_tags(of(mlp_regressor(criterion=nn.PoissonNLLLoss)))
+    assert counts.target_tags.positive_only
+    assert not counts.input_tags.allow_nan
 
 
 @pytest.mark.parametrize("member", [None, own_member()], ids=["default", "own"])
@@ -179,11 +251,11 @@ def test_fit_leaves_parameters_and_the_prototype_alone(iris):
 def test_parameters_of_the_member_are_reached_by_name():
     clf = JointEnsembleClassifier(own_member())
 
-    clf.set_params(estimator__lr=0.5, estimator__module__n_classes=7, lam=0.1)
+    clf.set_params(estimator__lr=0.5, estimator__module__n_outputs=7, lam=0.1)
 
     assert clf.get_params()["estimator__lr"] == 0.5
     assert clf.estimator.lr == 0.5
-    assert clf.estimator.module__n_classes == 7
+    assert clf.estimator.module__n_outputs == 7
     assert clf.lam == 0.1
 
 
@@ -313,10 +385,15 @@ def test_sample_weight_counts_in_score(iris, weight):
 
 # -- documentation ---------------------------------------------------------------------
 
+each_ensemble = pytest.mark.parametrize(
+    "of", [JointEnsembleClassifier, JointEnsembleRegressor], ids=lambda of: of.__name__
+)
 
-def test_documented_parameters_are_those_of_init_with_their_defaults():
-    documented = ClassDoc(JointEnsembleClassifier)["Parameters"]
-    signature = inspect.signature(JointEnsembleClassifier)
+
+@each_ensemble
+def test_documented_parameters_are_those_of_init_with_their_defaults(of):
+    documented = ClassDoc(of)["Parameters"]
+    signature = inspect.signature(of)
 
     assert [p.name for p in documented] == list(signature.parameters)
     for parameter in documented:
@@ -325,13 +402,16 @@ def test_documented_parameters_are_those_of_init_with_their_defaults():
         assert parameter.type.endswith(f"default={shown}"), parameter.name
 
 
-def test_documented_attributes_are_the_fitted_ones(iris):
-    documented = {p.name for p in ClassDoc(JointEnsembleClassifier)["Attributes"]}
+@each_ensemble
+def test_documented_attributes_are_the_fitted_ones(of, iris):
+    documented = {p.name for p in ClassDoc(of)["Attributes"]}
 
-    clf = ensemble(bootstrap=True, oob_score=True, n_estimators=30).fit(*iris)
+    maker = mlp_regressor if of is JointEnsembleRegressor else mlp_classifier
+    member = maker((8,), max_epochs=3)
+    fitted = of(member, 30, bootstrap=True, oob_score=True, random_state=0).fit(*iris)
 
-    derived = inspect.getmembers(type(clf), lambda part: isinstance(part, property))
-    names = (*vars(clf), *dict(derived))
+    derived = inspect.getmembers(of, lambda part: isinstance(part, property))
+    names = (*vars(fitted), *dict(derived))
     fitted = {name for name in names if name[0] != "_" and name[-1] == "_"}
     assert fitted == documented
 
@@ -344,30 +424,23 @@ def test_documented_attributes_are_there_after_partial_fit(iris):
     assert partially == fitted
 
 
+def methods(of):
+    """Public ones, but those that scikit-learn makes."""
+    return [
+        method
+        for name, method in inspect.getmembers(of, inspect.isroutine)
+        if name[0] != "_" and not name.startswith(("set_", "get_"))
+    ]
+
+
 @pytest.mark.parametrize(
-    "name", [name for name in dir(JointEnsembleClassifier) if name[0] != "_"]
+    "method",
+    [*methods(JointEnsembleClassifier), *methods(JointEnsembleRegressor)],
+    ids=lambda method: method.__qualname__,
 )
-def test_every_public_method_is_documented(name):
-    method = getattr(JointEnsembleClassifier, name)
-    if not callable(method) or name.startswith("set_"):
-        return
+def test_public_methods_are_documented_with_their_real_arguments(method):
+    documented = [p.name for p in FunctionDoc(method)["Parameters"]]
+    real = inspect.signature(method).parameters
 
     assert inspect.getdoc(method)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, method in vars(JointEnsembleClassifier).items()
-        if name[0] != "_" and callable(method)
-    ],
-)
-def test_documented_arguments_of_methods_are_the_real_ones(name):
-    method = getattr(JointEnsembleClassifier, name)
-    if name.startswith("set_"):
-        return
-
-    documented = [p.name for p in FunctionDoc(method)["Parameters"]]
-
-    assert ["self", *documented] == list(inspect.signature(method).parameters)
+    assert documented == [name for name in real if name != "self"]

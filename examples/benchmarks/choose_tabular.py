@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from sklearn.model_selection import train_test_split
+from skorch.callbacks import LRScheduler
 from skorch.dataset import ValidSplit
 from tqdm.auto import tqdm
 
@@ -58,6 +59,20 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{f"patience={n}": ({}, {"patience": n}) for n in (4, 16)},
     **{f"batch_size={n}": ({}, {"batch_size": n}) for n in (32, 64, 256)},
     "activation=silu": ({}, {"activation": "silu"}),
+    **{
+        f"lr decays by {gamma} an epoch": (
+            {},
+            {"callbacks": [("decay", LRScheduler("ExponentialLR", gamma=gamma))]},
+        )
+        for gamma in (0.9, 0.95)
+    },
+    "lr as a cosine of 30 epochs": (
+        {},
+        {
+            "max_epochs": 30,
+            "callbacks": [("decay", LRScheduler("CosineAnnealingLR", T_max=30))],
+        },
+    ),
     "lam=0.3 n_splits=16": ({"lam": 0.3}, {"n_splits": 16}),
     "fast": (
         {"n_estimators": 6},

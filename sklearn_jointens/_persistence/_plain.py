@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_jointens._persistence._rules import check, is_list_of
+from sklearn_jointens.losses._criteria import CLASS_CRITERIA, NUMBER_CRITERIA
 from sklearn_jointens.nn import MLP, TabularMLP
 from sklearn_jointens.training import BestEpoch, MemberFolds
 
 # Classes and dtypes that a file may name, by the parameter that they are for.
 _PARTS: dict[str, dict[str, Any]] = {
     "module": {"MLP": MLP, "TabularMLP": TabularMLP},
-    "criterion": {"CrossEntropyLoss": nn.CrossEntropyLoss, "NLLLoss": nn.NLLLoss},
+    "criterion": {c.__name__: c for c in (*CLASS_CRITERIA, *NUMBER_CRITERIA)},
     "optimizer": {
         "SGD": torch.optim.SGD,
         "Adam": torch.optim.Adam,

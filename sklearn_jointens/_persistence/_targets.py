@@ -1,12 +1,13 @@
 """What y holds, in a file."""
 
+import math
 from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
 
 from sklearn_jointens._persistence._plain import labels_of, plain_labels
-from sklearn_jointens._persistence._rules import are_numbers, check, is_size
+from sklearn_jointens._persistence._rules import check, is_list_of, is_size
 from sklearn_jointens.losses import family_of
 from sklearn_jointens.training import Targets, class_targets
 from sklearn_jointens.training._targets import (
@@ -40,9 +41,9 @@ def targets_like(prototype: Any, state: dict[str, Any]) -> Targets:
     check(is_right, "targets", "of the prototype's kind", state)
     is_flat, origin, unit = (state[name] for name in ("is_flat", "origin", "unit"))
     check(type(is_flat) is bool, "is_flat", "a bool", is_flat)
-    check(are_numbers(origin) and origin, "origin", "a list of numbers", origin)
-    is_scale = are_numbers(unit) and len(unit) == len(origin) and min(unit) > 0
-    check(is_scale, "unit", f"{len(origin)} numbers above 0", unit)
+    check(_are_finite(origin) and origin, "origin", "a list of floats", origin)
+    is_scale = _are_finite(unit) and len(unit) == len(origin) and min(unit) > 0
+    check(is_scale, "unit", f"{len(origin)} floats above 0", unit)
     check(len(unit) == 1 or not is_flat, "is_flat", "False of several targets", unit)
     return NumberTargets(
         None if is_flat else len(unit),
@@ -50,3 +51,7 @@ def targets_like(prototype: Any, state: dict[str, Any]) -> Targets:
         np.array(origin),
         np.array(unit),
     )
+
+
+def _are_finite(value: Any) -> bool:
+    return is_list_of(value, float) and all(map(math.isfinite, value))

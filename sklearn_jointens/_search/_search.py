@@ -36,7 +36,7 @@ from sklearn_jointens._search._evaluation import LamEvaluation
 from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
 from sklearn_jointens._search._refitted import RefittedEnsemble
 from sklearn_jointens._search._workshop import copy_noted
-from sklearn_jointens._tabular import with_input_tags
+from sklearn_jointens._tabular import with_tags_of_member
 from sklearn_jointens.training import no_interrupt_lost
 
 
@@ -138,7 +138,7 @@ class BaseJointEnsembleCV(RefittedEnsemble):
         """Set what is known of y before anything is trained."""
 
     def _check_y(self, y: Any) -> np.ndarray:
-        return self._ensemble()._check_y(y)
+        return self.kind._check_y(self, y)
 
     def _ensemble(self) -> Any:
         """The ensemble that is searched over, without a lam."""
@@ -211,4 +211,4 @@ class BaseJointEnsembleCV(RefittedEnsemble):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        return with_input_tags(tags, self.estimator)
+        return with_tags_of_member(tags, self.estimator)

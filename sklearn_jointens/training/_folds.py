@@ -49,8 +49,9 @@ class MemberFolds:
     n_splits : int, default=8
         Number of folds, at least 2.
     stratified : bool, default=True
-        Whether each class is spread evenly over the folds. A class may have fewer rows
-        than there are folds.
+        Whether y is spread evenly over the folds: each class, each combination of
+        labels, small numbers and large ones (of several, those of the first). A class
+        may have fewer rows than there are folds.
     min_samples : int, default=0
         With fewer rows, none is held out.
 
@@ -107,8 +108,7 @@ class MemberFolds:
 
         Parameters
         ----------
-        y : ndarray of shape (n_samples,)
-            Targets.
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
         places : ndarray of shape (n_members,)
             The members' places in the ensemble, from 0.
         random_state : int, RandomState instance or None
@@ -129,7 +129,9 @@ class MemberFolds:
             return None
         order = check_random_state(random_state).permutation(len(y))
         if self.stratified:
-            order = order[np.argsort(y[order], kind="stable")]
+            if y.ndim > 1:
+                _, y = np.unique(y, axis=0, return_inverse=True)
+            order = order[np.argsort(y.ravel()[order], kind="stable")]
         of_rows = np.empty(len(y), dtype=np.int64)
         of_rows[order] = np.arange(len(y)) % self.n_splits
         return Folds(of_rows, places % self.n_splits)

@@ -74,6 +74,7 @@ class JointNet(MemberNet):
     stepping_: str
     step_graph_: StepGraph | None = None
     step_: Any = None  # the one that is being taken
+    trained_: Any = None  # the data set whose rows the steps are of
 
     def get_default_callbacks(self) -> list[Any]:
         callbacks = []

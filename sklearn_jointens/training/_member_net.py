@@ -157,7 +157,18 @@ class MemberNet(_SkorchNet):
     def as_targets(self, y: Any) -> Tensor:
         """Encoded targets as a tensor, whose floats are of the weights' dtype."""
         y = y if isinstance(y, Tensor) else as_tensor(np.asarray(y))
-        return y.to(weight_dtype(self.module_)) if y.is_floating_point() else y
+        if not y.is_floating_point():
+            return y
+        targets = y.to(weight_dtype(self.module_))
+        is_finite = targets.isfinite()
+        if not is_finite.all():
+            raise ValueError(
+                "The 'y' parameter must hold numbers that are finite in "
+                f"{targets.dtype}, which the members compute in: of at most "
+                f"{torch.finfo(targets.dtype).max:.2g}. "
+                f"Got {y[~is_finite][0]:g} instead."
+            )
+        return targets
 
     def as_array(self, X: Any) -> Any:
         if sparse.issparse(X):

@@ -53,4 +53,6 @@ def overrides(net: Any, name: str) -> bool:
     name : str
     """
     cls = type(net)
-    return is_own(getattr(getattr(cls, "prototype_class", cls), name))
+    # Not all nets have a `score`, say.
+    method = getattr(getattr(cls, "prototype_class", cls), name, None)
+    return method is not None and is_own(method)

@@ -126,6 +126,11 @@ class ClassTargets(Targets):
         if y.ndim > 1:
             return f"have the shape (n_samples,). Got {y.shape} instead."
         n_classes, classes = len(self.classes), self.classes.tolist()
+        if self.is_one_logit and n_classes > 2:
+            return (
+                "hold 2 classes with criterion=BCEWithLogitsLoss. Only binary "
+                f"classification is supported. Got {n_classes} classes instead."
+            )
         if n_classes < 2:
             return f"hold at least 2 classes. Got {n_classes} class instead: {classes}."
         unknown = np.setdiff1d(y, self.classes).tolist()
@@ -323,8 +328,20 @@ def targets_of(net: Any, y: np.ndarray, weight: np.ndarray | None = None) -> Tar
         return class_targets(net, np.unique(y))
     family = number_family(net)
     if getattr(net, "scales_targets", False):
+        _check_nonlinearity(net)
         return NumberTargets.scaled(y, weight, family)
     return NumberTargets(None if y.ndim == 1 else y.shape[1], family)
+
+
+def _check_nonlinearity(net: Any) -> None:
+    """Raise where a net that scales y would give a user's function scaled numbers."""
+    nonlinearity = net.predict_nonlinearity
+    if nonlinearity not in ("auto", None):
+        raise ValueError(
+            "The 'predict_nonlinearity' parameter of the member must be 'auto' for "
+            f"{type(net).__name__}, which learns y in units of its own; use "
+            f"TransformedTargetRegressor. Got {nonlinearity!r} instead."
+        )
 
 
 def number_family(net: Any) -> Family:
@@ -334,9 +351,13 @@ def number_family(net: Any) -> Family:
 
 def class_targets(net: Any, classes: Any) -> ClassTargets:
     """These classes, for members like this net."""
+    return ClassTargets(classes, issubclass(criterion_class(net), nn.BCEWithLogitsLoss))
+
+
+def criterion_class(net: Any) -> type:
+    """The class of the criterion of a net that may not be initialized."""
     criterion = net.criterion
-    kind = criterion if isinstance(criterion, type) else type(criterion)
-    return ClassTargets(classes, issubclass(kind, nn.BCEWithLogitsLoss))
+    return criterion if isinstance(criterion, type) else type(criterion)
 
 
 def criterion_of(net: Any) -> nn.Module:

@@ -97,7 +97,11 @@ def mean_and_deviation(y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor
     share = torch.ones_like(y[:, 0]) if weight is None else weight.to(y)
     share = share / share.sum()
     mean = share @ y
-    return mean, (share @ (y - mean).square()).sqrt()
+    distance = (y - mean) * (share > 0).unsqueeze(1)
+    # Squares of numbers of any size, which neither overflow nor vanish.
+    largest = distance.abs().amax(0)
+    unit = largest.masked_fill(largest == 0, 1)
+    return mean, unit * (share @ (distance / unit).square()).sqrt()
 
 
 def _check_shape(

@@ -139,7 +139,7 @@ def tabular_regressor(
     batch_size: int | str = "auto",
     max_epochs: int = 100,
     patience: int = 8,
-    n_drops: int = 1,
+    n_drops: int = 2,
     n_splits: int = 8,
     **net_params: Any,
 ) -> TabularNetRegressor:
@@ -188,7 +188,7 @@ default="relu"
     patience : int, default=8
         Epochs without an improvement after which training stops. In a search,
         ``estimator__callbacks__best_epoch__patience``.
-    n_drops : int, default=1
+    n_drops : int, default=2
         How often training, instead of stopping, goes on from the best epoch with a
         fifth of the learning rate.
     n_splits : int, default=8

@@ -46,7 +46,7 @@ class Target:
         assert self.index is not None
         if self.index.ndim == 1:
             # Several times faster than to gather with an index for each member.
-            flat = natural.view(natural.shape[1], -1)
+            flat = natural.reshape(natural.shape[1], -1)
             return flat.index_select(1, self.index).unsqueeze(0)
         index = self.index.unsqueeze(1).expand(-1, natural.shape[1], -1)
         return natural.flatten(2).gather(2, index)

@@ -345,6 +345,4 @@ n_targets)
         self.oob_prediction_ = targets.decode(predicted)
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return with_tags_of_member(tags, self.estimator)
+        return with_tags_of_member(super().__sklearn_tags__(), self.estimator)

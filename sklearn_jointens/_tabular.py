@@ -303,6 +303,7 @@ def with_tags_of_member(tags: Any, estimator: Any) -> Any:
     """Tags of an ensemble that takes what its members take."""
     tags.input_tags.sparse = True
     tags.input_tags.three_d_array = True
+    tags.target_tags.multi_output = tags.regressor_tags is not None
     member = _default_member() if estimator is None else estimator
     if not isinstance(member, NeuralNet):
         return tags  # `fit` says what is wrong with it

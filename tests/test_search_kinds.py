@@ -8,14 +8,13 @@ from kinds import KINDS, rows
 from regression_tools import data, plain, table
 from scipy import sparse
 from search_tools import UNEQUAL_FOLDS, assert_equals_grid_search, stopping
-from sklearn.metrics import hamming_loss, make_scorer
+from sklearn.metrics import hamming_loss, make_scorer, mean_squared_error
 from sklearn.model_selection import GridSearchCV, KFold
-from skorch.callbacks import EpochScoring
+from skorch.callbacks import Callback, EpochScoring
 from skorch.dataset import Dataset, ValidSplit
 from torch import nn
 
 from sklearn_jointens import (
-    JointEnsembleClassifier,
     JointEnsembleClassifierCV,
     JointEnsembleRegressor,
     JointEnsembleRegressorCV,
@@ -81,7 +80,7 @@ def test_units_of_weighted_rows():
     )
 
 
-def test_bags(kind="numbers"):
+def test_bags():
     X, y = unequal()
 
     equals_grid_search(plain(), X, y / 1e4, bootstrap=True, n_estimators=3)
@@ -139,10 +138,13 @@ def test_data_sets_of_the_users_own(member):
     equals_grid_search(member, X, y / 1e4, method="one by one")
 
 
-def test_callbacks_that_are_not_known():
+class Own(Callback):
+    """A user's own, which may do anything."""
+
+
+def test_callbacks_of_the_users_own():
     X, y = unequal()
-    scoring = EpochScoring("r2", lower_is_better=False, use_caching=False)
-    member = plain(train_split=ValidSplit(3), callbacks=[scoring])
+    member = plain(train_split=ValidSplit(3), callbacks=[Own()])
 
     equals_grid_search(member, X, y / 1e4, method="one by one")
 
@@ -201,15 +203,16 @@ def test_scores_of_members_are_means_of_their_own():
 
 def test_scorers_of_labels():
     kind = next(kind for kind in KINDS if kind.name == "labels")
-    X, y = rows(), kind.y
+    X = rows()
+    y = np.c_[kind.y, X[:, 0] > 0]
     scoring = {
         "subset": "accuracy",
         "hamming": make_scorer(hamming_loss, greater_is_better=False),
         "f1": "f1_macro",
+        # Not of two labels, which scikit-learn takes for two classes.
         "auc": "roc_auc",
-        "loss": "neg_log_loss",
+        "proba": make_scorer(mean_squared_error, response_method="predict_proba"),
     }
-    del scoring["loss"]  # which scikit-learn does not know of labels
     settings = {"scoring": scoring, "refit": "auc", "cv": 2}
     search = kind.search(**settings).fit(X, y)
 
@@ -251,19 +254,3 @@ def test_standard_deviations_of_the_refitted_ensemble():
 
     expected = search.best_estimator_.predict(X, return_std=True)
     np.testing.assert_array_equal(both, expected)
-
-
-def test_two_processes():
-    X, y = unequal()
-    settings = {"lams": (0, 0.7), "cv": 2, "random_state": 0}
-    member = table(max_epochs=2, dataset=Dataset)
-    one, two = (
-        JointEnsembleRegressorCV(member, 2, n_jobs=n_jobs, **settings).fit(X, y)
-        for n_jobs in (None, 2)
-    )
-
-    np.testing.assert_allclose(
-        two.cv_results_["mean_test_score"], one.cv_results_["mean_test_score"]
-    )
-    assert isinstance(one.best_estimator_, JointEnsembleRegressor)
-    assert not isinstance(one.best_estimator_, JointEnsembleClassifier)

@@ -119,6 +119,8 @@ def attack(data: bytes, random: Random) -> bytes:
     settings = {"class": "MemberNetClassifier", "params": {}}
     if isinstance(state["prototype"], dict):
         settings = state["prototype"]
+    targets = state["targets"]
+    classes = targets.get("classes", {})
     attacks: list[Callable[[], Any]] = [
         lambda: state.update(row_shape=[huge], n_features_in=huge),
         lambda: state.update(row_shape=[state["n_features_in"], huge]),
@@ -127,15 +129,20 @@ def attack(data: bytes, random: Random) -> bytes:
         lambda: state.update(member_scores=[0.5] * 100_000),
         lambda: state.update(members=[{"changed": {"forward": 1}}] * 2),
         lambda: state.update(members=[{"extra": {"_extra_state": 1}}] * 2),
-        lambda: state["classes"].update(dtype="<U300000000"),
-        lambda: state["classes"].update(dtype="O"),
-        lambda: state["classes"].update(dtype=f"V{huge}"),
-        lambda: state["classes"].update(dtype=f"({huge},)<f8"),
-        lambda: state["classes"].update(dtype="i8,f8,O"),
-        lambda: state["classes"].update(
+        lambda: classes.update(dtype="<U300000000"),
+        lambda: classes.update(dtype="O"),
+        lambda: classes.update(dtype=f"V{huge}"),
+        lambda: classes.update(dtype=f"({huge},)<f8"),
+        lambda: classes.update(dtype="i8,f8,O"),
+        lambda: classes.update(
             dtype="<U100000", values=["a" * 100_000, *map(str, range(10_000, 20_000))]
         ),
-        lambda: state["classes"].update(dtype="<i8", values=list(range(100_000))),
+        lambda: classes.update(dtype="<i8", values=list(range(100_000))),
+        lambda: targets.update(n_labels=huge),
+        lambda: targets.update(origin=[0.5] * 100_000, unit=[0.5] * 100_000),
+        lambda: targets.update(unit=[0.0]),
+        lambda: targets.update(unit=[float("nan")]),
+        lambda: targets.update(is_flat=1),
         lambda: settings["params"].update(module__hidden_layer_sizes=huge),
         lambda: settings["params"].update(
             module__hidden_layer_sizes={"tuple": [huge, huge]}
@@ -145,6 +152,7 @@ def attack(data: bytes, random: Random) -> bytes:
         ),
         lambda: settings["params"].update(module={"part": "Adam"}),
         lambda: settings["params"].update(module="os.system"),
+        lambda: settings["params"].update(criterion={"part": "Adam"}),
         lambda: settings["params"].update(device="meta"),
         lambda: settings["params"].update(lr={"kind": ["os", {}]}),
         lambda: settings["params"].update({"module__encoding": {"tensor": "more.0"}}),
@@ -213,6 +221,9 @@ def _places(tree: Any) -> Any:
         if isinstance(value, list) and "categories" in value:
             continue
         yield tree, key
+        # As are the units of numbers.
+        if key in ("origin", "unit"):
+            continue
         if isinstance(value, dict | list):
             yield from _places(value)
 

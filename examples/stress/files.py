@@ -4,7 +4,7 @@
 
     python -m examples.stress.files --n 2000 --seed 0
 
-Two small ensembles are saved; each file is changed in one place after the other, and
+Four small ensembles are saved; each file is changed in one place after the other, and
 loaded in a process of its own, which also says how much memory that took. Prints a line
 for each kind of change, and exits with 1 if anything but a clear ValueError or the very
 same predictions came of one.
@@ -28,14 +28,17 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.datasets import load_iris
+from torch import nn
 from tqdm.auto import tqdm
 
 from examples.benchmarks._peak import AVAILABLE, peak_megabytes
 from examples.stress._mutations import KINDS, mutate
 from sklearn_jointens import (
     JointEnsembleClassifier,
+    JointEnsembleRegressor,
     mlp_classifier,
     tabular_classifier,
+    tabular_regressor,
 )
 
 MOST_MEGABYTES = 100
@@ -49,9 +52,10 @@ CODE = ("pickle.find_class", "os.system", "os.exec", "subprocess.Popen")
 class Subject:
     """A file, and what the ensemble in it predicts."""
 
+    kind: type
     data: bytes
     X: Any
-    proba: np.ndarray
+    predicted: np.ndarray
 
 
 @dataclass
@@ -78,23 +82,32 @@ class Tally:
 
 
 def subjects() -> list[Subject]:
-    """The default member on a table, and a perceptron on numbers."""
+    """Members for tables and perceptrons; of classes, of labels and of numbers."""
     X, y = load_iris(return_X_y=True)
     frame = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": np.resize(list("xyz"), 150)})
     frame.loc[::7, "b"] = np.nan
+    labels = mlp_classifier((5,), criterion=nn.BCEWithLogitsLoss, max_epochs=2)
+    of_classes, of_numbers = JointEnsembleClassifier, JointEnsembleRegressor
     table = tabular_classifier((4,), max_epochs=2)
     return [
-        _subject(table, frame, np.array(["setosa", "v", "x"])[y]),
-        _subject(mlp_classifier((5, 4), max_epochs=2), X, y),
+        _subject(of_classes, table, frame, np.array(["setosa", "v", "x"])[y]),
+        _subject(of_classes, mlp_classifier((5, 4), max_epochs=2), X, y),
+        _subject(of_classes, labels, X, np.eye(3, dtype=int)[y]),
+        _subject(of_numbers, tabular_regressor((4,), max_epochs=2), frame, 1e5 * X[:, 3]),
     ]
 
 
-def _subject(member: Any, X: Any, y: np.ndarray) -> Subject:
-    clf = JointEnsembleClassifier(member, n_estimators=2, random_state=0).fit(X, y)
+def _subject(kind: Any, member: Any, X: Any, y: np.ndarray) -> Subject:
+    fitted = kind(member, n_estimators=2, random_state=0).fit(X, y)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ensemble"
-        clf.save(path)
-        return Subject(path.read_bytes(), X, clf.predict_proba(X))
+        fitted.save(path)
+        return Subject(kind, path.read_bytes(), X, _predicted(fitted, X))
+
+
+def _predicted(fitted: Any, X: Any) -> np.ndarray:
+    predict = getattr(fitted, "predict_proba", fitted.predict)
+    return predict(X)
 
 
 # -- in the process that loads ---------------------------------------------------------
@@ -143,8 +156,9 @@ def examine(number: int, data: bytes) -> tuple[str, str, float]:
 
 
 def _load(path: Path, number: int) -> tuple[str, str]:
+    subject = _subjects[number]
     try:
-        clf = JointEnsembleClassifier.load(path)
+        loaded = subject.kind.load(path)
     except ValueError as error:
         message = str(error)
         is_clear = (
@@ -157,13 +171,13 @@ def _load(path: Path, number: int) -> tuple[str, str]:
         return ("refused" if is_clear else "failed"), message.replace(str(path), "")
     except BaseException as error:
         return "failed", repr(error)
-    subject = _subjects[number]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            is_same = np.array_equal(clf.predict_proba(subject.X), subject.proba)
+            predicted = _predicted(loaded, subject.X)
     except Exception as error:
         return "failed", f"loaded, and predicts no more: {error!r}"
+    is_same = np.array_equal(predicted, subject.predicted)
     return ("alike", "") if is_same else ("failed", "loaded with other numbers")
 
 

@@ -160,6 +160,8 @@ class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
     __metadata_request__predict_log_proba = {"members": UNUSED}
     __metadata_request__score = {"members": UNUSED}
 
+    score = BaseJointEnsembleCV.score  # not the mixin's
+
     def __init__(
         self,
         estimator: Any = None,

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.metaestimators import available_if
 
 from sklearn_jointens._regressor import JointEnsembleRegressor
+from sklearn_jointens._search._refitted import refits
 from sklearn_jointens._search._search import BaseJointEnsembleCV
 
 
@@ -147,9 +149,11 @@ class JointEnsembleRegressorCV(RegressorMixin, BaseJointEnsembleCV):
     kind = JointEnsembleRegressor
     default_scoring = "r2"
 
-    # Which members to use is no metadata of the rows.
-    __metadata_request__predict = {"members": UNUSED}
+    # Neither members nor a further result are metadata of the rows.
+    __metadata_request__predict = {"members": UNUSED, "return_std": UNUSED}
     __metadata_request__score = {"members": UNUSED}
+
+    score = BaseJointEnsembleCV.score  # not the mixin's
 
     def __init__(
         self,
@@ -219,3 +223,38 @@ shape (n_samples, ...)
             has been trained then. Or no ensemble could be trained at all.
         """
         return self._search(X, y, sample_weight, params)
+
+    @available_if(refits)
+    def predict(self, X: Any, members: Any = None, return_std: bool = False) -> Any:
+        """What `best_estimator_` predicts for each row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+        members : array-like of int or bool, default=None
+            The members to use; ``None`` is all.
+        return_std : bool, default=False
+            As in :meth:`JointEnsembleRegressor.predict`.
+
+        Returns
+        -------
+        predictions : ndarray of shape (n_samples,) or (n_samples, n_targets)
+        std : ndarray of the same shape
+            Only with ``return_std=True``.
+        """
+        return self._best().predict(X, members=members, return_std=return_std)
+
+    @available_if(refits)
+    def member_predict(self, X: Any) -> np.ndarray:
+        """Predictions of each member of `best_estimator_`.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+
+        Returns
+        -------
+        ndarray of shape (n_estimators, n_samples) or (n_estimators, n_samples, \
+n_targets)
+        """
+        return self._best().member_predict(X)

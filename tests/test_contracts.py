@@ -280,3 +280,33 @@ def test_a_regressor_refuses_members_of_classifiers(kind):
 def test_a_classifier_refuses_members_of_regressors(kind):
     with pytest.raises(TypeError, match="must be None or an instance of skorch's"):
         JointEnsembleClassifier(kind.member()).fit(rows(), np.arange(N_ROWS) % 2)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
+def test_squared_error_trains_by_negative_correlation_learning(lam):
+    """Liu & Yao (1999): ``(f_j - y)^2 - lam * (f_j - f)^2``, with f as a constant."""
+    (kind,) = (kind for kind in KINDS if kind.name == "numbers")
+    X = rows()
+    start = kind.ensemble(kind.member(max_epochs=0)).fit(X, kind.y).estimators_
+    modules = [copy.deepcopy(member.module_) for member in start]
+    settings = kind.settings()
+    optimizer = torch.optim.SGD(
+        [p for module in modules for p in module.parameters()], lr=settings["lr"]
+    )
+    inputs, targets = torch.tensor(X), torch.tensor(kind.y)[:, None]
+    for _ in range(settings["max_epochs"]):
+        for x, y in zip(inputs.split(16), targets.split(16), strict=True):
+            outputs = torch.stack([module(x) for module in modules])
+            mean = outputs.detach().mean(0)
+            errors = (outputs - y) ** 2 - lam * (outputs - mean) ** 2
+            optimizer.zero_grad()
+            errors.mean((1, 2)).sum().backward()
+            optimizer.step()
+
+    fitted = kind.ensemble(lam=lam).fit(X, kind.y)
+
+    expected = [
+        torch.cat([p.detach().ravel() for p in module.parameters()]).numpy()
+        for module in modules
+    ]
+    np.testing.assert_allclose(weights(fitted.estimators_), expected, rtol=1e-9)

@@ -352,7 +352,7 @@ def test_diversity_has_an_axis_of_its_own(arrays):
     axes = display.axes_["diversity"]
     colour = display.lines_["diversity"].get_color()
     assert axes.get_position().bounds == display.axes_["members"].get_position().bounds
-    assert axes.get_ylabel() == "Diversity (nats)"
+    assert axes.get_ylabel() == "Diversity"
     assert axes.yaxis.label.get_color() == colour
     assert not same_color(colour, display.lines_["members"].get_color())
 

@@ -48,7 +48,7 @@ class LamCurveDisplay:
     member_scores : array-like of shape (n_lams, n_splits), default=None
         Mean score of its members, by the same metric.
     diversities : array-like of shape (n_lams, n_splits), default=None
-        Mean member loss less ensemble loss, in nats.
+        Mean member loss less ensemble loss: of classes, in nats.
     lam : float, default=None
         The chosen one of `lams`.
     score_name : str, default=None
@@ -321,7 +321,7 @@ class LamCurveDisplay:
                 axes.set_xlabel("lam (0: independent, 1: end-to-end)")
             if name == "diversity":
                 colour = self.lines_[name].get_color()
-                axes.set_ylabel("Diversity (nats)", color=colour)
+                axes.set_ylabel("Diversity", color=colour)
                 axes.tick_params(axis="y", labelcolor=colour)
             else:
                 axes.set_ylabel(score_label)

@@ -131,7 +131,9 @@ def test_losses_and_scores_are_scikit_learns():
 
 
 def test_weights_of_labels():
-    often = member(criterion__pos_weight=torch.tensor([100.0, 1.0, 0.01]), max_epochs=20)
+    often = member(
+        criterion__pos_weight=torch.tensor([100.0, 1.0, 0.01]), max_epochs=20
+    )
 
     predicted = ensemble(often).fit(X, Y).predict(X)
 
@@ -167,7 +169,11 @@ def test_going_on_with_labels():
 # -- what is refused -------------------------------------------------------------------
 
 BAD_LABELS = {
-    "several classes": (np.c_[np.arange(60) % 3, Y], "multiclass-multioutput", [0, 1, 2]),
+    "several classes": (
+        np.c_[np.arange(60) % 3, Y],
+        "multiclass-multioutput",
+        [0, 1, 2],
+    ),
     "0 and 2": (2 * Y, "multilabel-indicator", [0, 2]),
     "-1 and 1": (2 * Y - 1, "multilabel-indicator", [-1, 1]),
     "halves": (Y / 2, "continuous-multioutput", [0.0, 0.5]),
@@ -200,9 +206,7 @@ class Logits(nn.Module):
 
 def own(k, kind=NeuralNetClassifier):
     criterion = nn.BCEWithLogitsLoss
-    return kind(
-        Logits, module__k=k, criterion=criterion, train_split=None, verbose=0
-    )
+    return kind(Logits, module__k=k, criterion=criterion, train_split=None, verbose=0)
 
 
 BAD_MEMBERS = {

@@ -202,10 +202,16 @@ CHANGES = {
     "other classes": change("targets", "classes", "values", to=[0, 1]),
     "one class": change("targets", "classes", "values", to=[0]),
     "no class": change("targets", "classes", "values", to=[]),
-    "classes twice": change("targets", "classes", "values", to=[0, 1, 2, 3, 4, 5, 6, 7, 8, 8]),
-    "nested classes": change("targets", "classes", "values", to=[[j] for j in range(10)]),
+    "classes twice": change(
+        "targets", "classes", "values", to=[0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
+    ),
+    "nested classes": change(
+        "targets", "classes", "values", to=[[j] for j in range(10)]
+    ),
     "huge class": change("targets", "classes", "values", to=[*range(9), 10**30]),
-    "classes of other text": change("targets", "classes", "values", to=list("abcdefghij")),
+    "classes of other text": change(
+        "targets", "classes", "values", to=list("abcdefghij")
+    ),
     "classes that are no labels": change("targets", "classes", "dtype", to="nonsense"),
     "wide classes": change("targets", "classes", "dtype", to="<U300000000"),
     "classes of objects": change("targets", "classes", "dtype", to="O"),

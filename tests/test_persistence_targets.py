@@ -200,9 +200,7 @@ def test_changed_targets_are_refused(alter, numbers, tmp_path):
 def test_the_sentence_says_what_is_wrong(numbers, tmp_path):
     message = refused(numbers, tmp_path / "file", TARGETS["unit of 0"])
 
-    assert message.endswith(
-        ": 'unit' must be 1 floats above 0. Got [0.0] instead."
-    )
+    assert message.endswith(": 'unit' must be 1 floats above 0. Got [0.0] instead.")
 
 
 @needs_linux

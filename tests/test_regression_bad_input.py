@@ -122,9 +122,7 @@ def test_y_that_holds_no_numbers(y, rule, member):
 
 
 @pytest.mark.usefixtures("_nothing_is_trained")
-@pytest.mark.parametrize(
-    ("y", "rule"), BAD_Y_OF_SKLEARN.values(), ids=BAD_Y_OF_SKLEARN
-)
+@pytest.mark.parametrize(("y", "rule"), BAD_Y_OF_SKLEARN.values(), ids=BAD_Y_OF_SKLEARN)
 def test_y_that_scikit_learn_refuses(y, rule):
     for fit in (
         ensemble().fit,
@@ -377,7 +375,9 @@ def test_unknown_members(members, fitted):
             method(*args, members=members)
 
 
-@pytest.mark.parametrize("y", [Y.astype(str), wrong(Y, 3, np.nan), np.ones((120, 2, 2))])
+@pytest.mark.parametrize(
+    "y", [Y.astype(str), wrong(Y, 3, np.nan), np.ones((120, 2, 2))]
+)
 def test_y_that_members_cannot_be_scored_on(y, fitted):
     for scoring in (None, "r2"):
         with pytest.raises(ValueError, match="The 'y' parameter of JointEnsembleRegr"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from regression_tools import data, ensemble, in_units, plain, table, units
+from regression_tools import data, ensemble, in_units, plain, table
 from sklearn.metrics import mean_absolute_error, r2_score
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
 from skorch.dataset import Dataset, ValidSplit
@@ -76,7 +76,10 @@ def test_early_stopping_by_a_score_restores_its_best_epoch(member):
     X, y = data()
     callbacks = [
         scoring("r2"),
-        ("stop", EarlyStopping("r2", lower_is_better=False, patience=3, load_best=True)),
+        (
+            "stop",
+            EarlyStopping("r2", lower_is_better=False, patience=3, load_best=True),
+        ),
     ]
     settings = {"callbacks": callbacks, "train_split": ValidSplit(4), "lr": 0.1}
     fitted = ensemble(member(max_epochs=30, **settings)).fit(X, y)
@@ -92,7 +95,9 @@ def test_schedules_of_validation_losses():
     X, y = data()
     policy = torch.optim.lr_scheduler.ReduceLROnPlateau
     callback = LRScheduler(policy, monitor="valid_loss", patience=0)
-    member = table(callbacks=[callback], train_split=ValidSplit(4), lr=0.3, max_epochs=30)
+    member = table(
+        callbacks=[callback], train_split=ValidSplit(4), lr=0.3, max_epochs=30
+    )
 
     fitted = ensemble(member).fit(X, y)
 

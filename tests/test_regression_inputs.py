@@ -106,7 +106,9 @@ def test_the_default_member_takes_tables_as_they_come(frame):
     fitted.set_params(estimator__max_epochs=15).fit(X, y)
 
     assert fitted.score(X, y) > 0.8
-    new = frame({"size": [100.0, None], "kind": ["castle", "hut"], "sold": [True, False]})
+    new = frame(
+        {"size": [100.0, None], "kind": ["castle", "hut"], "sold": [True, False]}
+    )
     assert 3e5 < fitted.predict(new)[0] < 9e5
     assert np.isfinite(fitted.predict(new)).all()
 

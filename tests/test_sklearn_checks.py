@@ -164,7 +164,9 @@ def test_tags_say_what_it_takes():
 
 
 @pytest.mark.parametrize(
-    "of", [JointEnsembleClassifier, JointEnsembleClassifierCV], ids=lambda of: of.__name__
+    "of",
+    [JointEnsembleClassifier, JointEnsembleClassifierCV],
+    ids=lambda of: of.__name__,
 )
 def test_tags_of_classes_and_labels_are_those_that_the_criterion_takes(of):
     criterion = {"criterion": nn.BCEWithLogitsLoss}

@@ -185,8 +185,8 @@ class FittedEnsemble(BaseEstimator):
         path : str or path-like
         estimator : skorch net, default=None
             The prototype that was fitted; needed unless it was the default member or
-            made by a function of this package with its own criterion, because a file
-            without code cannot hold it.
+            made by a function of this package, because a file without code cannot hold
+            it.
 
         Returns
         -------

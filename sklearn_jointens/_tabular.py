@@ -32,6 +32,7 @@ def tabular_classifier(
     batch_size: int | str = "auto",
     max_epochs: int = 100,
     patience: int = 8,
+    n_drops: int = 0,
     n_splits: int = 8,
     **net_params: Any,
 ) -> TabularNetClassifier:
@@ -74,6 +75,9 @@ default="relu"
     patience : int, default=8
         Epochs without an improvement after which training stops. In a search,
         ``estimator__callbacks__best_epoch__patience``.
+    n_drops : int, default=0
+        How often training, instead of stopping, goes on from the best epoch with a
+        fifth of the learning rate.
     n_splits : int, default=8
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
@@ -123,6 +127,7 @@ default="relu"
         batch_size=batch_size,
         max_epochs=max_epochs,
         patience=patience,
+        n_drops=n_drops,
         n_splits=n_splits,
         net_params={"criterion": nn.CrossEntropyLoss, **net_params},
     )
@@ -139,6 +144,7 @@ def tabular_regressor(
     batch_size: int | str = "auto",
     max_epochs: int = 100,
     patience: int = 8,
+    n_drops: int = 2,
     n_splits: int = 8,
     **net_params: Any,
 ) -> TabularNetRegressor:
@@ -187,6 +193,9 @@ default="relu"
     patience : int, default=8
         Epochs without an improvement after which training stops. In a search,
         ``estimator__callbacks__best_epoch__patience``.
+    n_drops : int, default=2
+        How often training, instead of stopping, goes on from the best epoch with a
+        fifth of the learning rate.
     n_splits : int, default=8
         Number of folds; in a search, ``estimator__train_split=MemberFolds(4)``, say.
         Below 50 rows none is left out, and training takes all of `max_epochs`.
@@ -236,6 +245,7 @@ default="relu"
         batch_size=batch_size,
         max_epochs=max_epochs,
         patience=patience,
+        n_drops=n_drops,
         n_splits=n_splits,
         net_params={"criterion": nn.MSELoss, **net_params},
     )
@@ -249,6 +259,7 @@ def _tabular(
     dropout: float,
     weight_decay: Any,
     patience: int,
+    n_drops: int,
     n_splits: int,
     net_params: dict[str, Any],
     **settings: Any,
@@ -265,7 +276,7 @@ def _tabular(
         "verbose": 0,
     }
     defaults["callbacks"] = besides(
-        ("best_epoch", BestEpoch(patience=patience, load_best=True)),
+        ("best_epoch", BestEpoch(patience=patience, load_best=True, n_drops=n_drops)),
         net_params.pop("callbacks", ()),
     )
     return kind(

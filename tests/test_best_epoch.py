@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import StratifiedKFold
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochTimer
@@ -16,6 +17,7 @@ from sklearn_jointens import (
     mlp_classifier,
     tabular_classifier,
 )
+from sklearn_jointens.training import BestEpoch
 
 
 class Worse(Callback):
@@ -150,3 +152,59 @@ def test_callbacks_of_the_users_come_besides_early_stopping(make):
     clf = JointEnsembleClassifier(without.set_params(max_epochs=3), n_estimators=2)
     X, y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
     assert dict(clf.fit(X, y).net_.callbacks_).get("best_epoch") is None
+
+
+# -- smaller steps ---------------------------------------------------------------------
+
+
+class Weights(Callback):
+    """Keeps the first member's weights of every epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen_ = []
+
+    def on_epoch_end(self, net, **kwargs):
+        parameters = net.module_.parameters()
+        self.seen_.append([p.detach()[0].clone() for p in parameters])
+
+
+def test_smaller_steps_go_on_from_the_best_epoch(iris):
+    X, y = iris
+    steps = {"optimizer": torch.optim.SGD, "iterator_train__shuffle": False}
+    kept = Weights()
+    drops = BestEpoch("looks", patience=2, load_best=True, n_drops=1, factor=0.5)
+
+    clf = JointEnsembleClassifier(
+        member(kept, drops, **steps, lr=0.2).set_params(max_epochs=9),
+        2,
+        random_state=0,
+    ).fit(X, y)
+
+    # Epochs 3 and 4 look worse than 2, and so do 5 and 6, which come after it again.
+    assert (clf.n_iter_, clf.best_epoch_) == (6, 2)
+    seen = dict(clf.net_.callbacks_)["c0"].seen_
+    other = JointEnsembleClassifier(
+        member(Weights(), **steps, lr=0.2).set_params(max_epochs=2),
+        2,
+        warm_start=True,
+        random_state=0,
+    ).fit(X, y)
+    then = other.set_params(estimator__lr=0.1).fit(X, y)
+    for epoch, expected in zip(
+        (4, 5), dict(then.net_.callbacks_)["c0"].seen_, strict=True
+    ):
+        torch.testing.assert_close(seen[epoch], expected)
+
+
+def test_without_drops_it_is_early_stopping(iris):
+    X, y = iris
+
+    def fitted(stopping):
+        net = member(stopping).set_params(max_epochs=9)
+        return JointEnsembleClassifier(net, 2, random_state=0).fit(X, y)
+
+    plain = fitted(EarlyStopping("looks", patience=2, load_best=True))
+    ours = fitted(BestEpoch("looks", patience=2, load_best=True))
+
+    assert (ours.n_iter_, ours.best_epoch_) == (plain.n_iter_, plain.best_epoch_)
+    np.testing.assert_array_equal(ours.predict_proba(X), plain.predict_proba(X))

@@ -15,10 +15,11 @@ from search_tools import (
 )
 from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.model_selection import KFold, ShuffleSplit, TimeSeriesSplit
+from skorch.callbacks import LRScheduler
 from skorch.dataset import ValidSplit
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim import ASGD, SGD, Adam, AdamW, RMSprop
 
-from sklearn_jointens.training import MemberFolds
+from sklearn_jointens.training import BestEpoch, MemberFolds
 
 REPEATING_FOLDS = [
     (np.random.RandomState(k).randint(100, size=80), np.arange(k, 100, 3))
@@ -233,3 +234,45 @@ def test_fold_that_lacks_a_class(iris):
 )
 def test_on_cuda(settings, cancer):
     assert_equals_grid_search(member(**settings), *cancer, device="cuda")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": AdamW, "optimizer__weight_decay": 0.1, "lr": 0.05},
+        {"optimizer": SGD, "optimizer__momentum": 0.9, "lr": 0.2},
+        {"optimizer": RMSprop, "lr": 0.05},
+    ],
+    ids=lambda settings: settings["optimizer"].__name__,
+)
+def test_smaller_steps_of_each_ensemble_at_its_own_time(settings, cancer):
+    drops = BestEpoch(patience=1, load_best=True, n_drops=2)
+    net = member(
+        callbacks=[("drops", drops)],
+        train_split=ValidSplit(4),
+        max_epochs=14,
+        **settings,
+    )
+
+    fitted = assert_equals_grid_search(net, *cancer, lams=(0.0, 0.7, 1.0))
+
+    assert fitted.batching_.n_programs == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"callbacks": [("lr", LRScheduler("ExponentialLR", gamma=0.9))]}, "schedule"),
+        ({"optimizer": ASGD}, "not proportional"),
+    ],
+)
+def test_smaller_steps_that_are_no_share_of_others_are_taken_alone(
+    settings, reason, iris
+):
+    drops = ("drops", BestEpoch(patience=1, load_best=True, n_drops=1))
+    callbacks = [drops, *settings.pop("callbacks", [])]
+    net = member(callbacks=callbacks, train_split=ValidSplit(4), **settings)
+
+    fitted = assert_equals_grid_search(net, *iris, method="one by one")
+
+    assert reason in fitted.batching_.reason

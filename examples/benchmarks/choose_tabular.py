@@ -57,6 +57,7 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     **{f"n_splits={n}": ({}, {"n_splits": n}) for n in (4, 16)},
     "15 % held out": ({}, {"train_split": ValidSplit(0.15)}),
     **{f"patience={n}": ({}, {"patience": n}) for n in (4, 16)},
+    **{f"n_drops={n}": ({}, {"n_drops": n}) for n in (0, 1, 2)},
     **{f"batch_size={n}": ({}, {"batch_size": n}) for n in (32, 64, 256)},
     "activation=silu": ({}, {"activation": "silu"}),
     **{

@@ -102,6 +102,16 @@ def _combined(natural: Tensor, rows: Tensor | None) -> Tensor:
     return (natural * share.unsqueeze(2)).sum(1, keepdim=True)
 
 
+def _over_rows(
+    nll: Tensor, ensemble_nll: Tensor, rows: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Losses of members (n_groups, n_members) and of ensembles (n_groups,)."""
+    if rows is None:
+        return nll.mean(2), ensemble_nll.mean((1, 2))
+    of_ensemble = ensemble_nll * rows.mean(1, keepdim=True)
+    return (nll * rows).sum(2), of_ensemble.sum((1, 2))
+
+
 def _gradient(
     mean: Tensor,
     ensemble_mean: Tensor,
@@ -204,39 +214,31 @@ or None
     tensor([0.7201, 0.4741])
     """
     family = Categorical() if family is None else family
-    dtype = torch.promote_types(outputs.dtype, torch.float32)
+    dtype = torch.float64 if outputs.dtype == torch.float64 else torch.float32
     target = family.target(y, outputs.shape[2:].numel(), dtype)
     flat = family.natural(outputs, target.origin)
-    with torch.no_grad():
-        natural = flat.unflatten(0, (len(y), -1))
-        rows = _row_weights(target, weight, natural)
-        if isinstance(lam, Tensor):
-            lam = lam.to(natural)
-        correct = None
-        if predicting is family:
-            nll, mean, correct = family.nll_mean_and_correct(natural, target, y)
-        else:
-            nll, mean = family.nll_and_mean(natural, target)
-        ensemble = _combined(natural, rows)
-        ensemble_nll, ensemble_mean = family.nll_and_mean(ensemble, target)
-        if rows is None:
-            member_losses = nll.mean(2)
-            ensemble_losses = ensemble_nll.squeeze(1).mean(1)
-        else:
-            member_losses = (nll * rows).sum(2)
-            ensemble_losses = (ensemble_nll.squeeze(1) * rows.mean(1)).sum(1)
-        losses = torch.lerp(member_losses.mean(1), ensemble_losses, lam)
-        if predicting is None or not predicting.transforms_members:
-            output = family.output(ensemble, target.origin)
-        else:
-            members = predicting.natural(outputs).unflatten(0, (len(y), -1))
-            correct = predicting.correct(members, y)
-            output = predicting.output(_combined(members, rows))
-        if flat.requires_grad:
-            gradient = _gradient(
-                mean, ensemble_mean, target, lam, rows, gradient_scale
-            ).view(flat.shape)
-    loss = _Sum.apply(flat, losses, gradient) if flat.requires_grad else losses.sum()
+    natural, correct = flat.detach().unflatten(0, (len(y), -1)), None
+    if predicting is family:
+        nll, mean, correct = family.nll_mean_and_correct(natural, target, y)
+    else:
+        nll, mean = family.nll_and_mean(natural, target)
+    rows = _row_weights(target, weight, natural)
+    ensemble = _combined(natural, rows)
+    ensemble_nll, ensemble_mean = family.nll_and_mean(ensemble, target)
+    member_losses, ensemble_losses = _over_rows(nll, ensemble_nll, rows)
+    lam = lam.to(natural) if isinstance(lam, Tensor) else lam
+    losses = torch.lerp(member_losses.mean(1), ensemble_losses, lam)
+    if predicting is None or not predicting.transforms_members:
+        output = family.output(ensemble, target.origin)
+    else:
+        members = predicting.natural(outputs.detach()).unflatten(0, (len(y), -1))
+        correct = predicting.correct(members, y)
+        output = predicting.output(_combined(members, rows))
+    if flat.requires_grad:
+        gradient = _gradient(mean, ensemble_mean, target, lam, rows, gradient_scale)
+        loss = _Sum.apply(flat, losses, gradient.view(flat.shape))
+    else:
+        loss = losses.sum()
     return JointTerms(
         loss, losses, ensemble_losses, member_losses, output.squeeze(1), correct
     )

@@ -15,7 +15,7 @@ class Target:
 
     Attributes
     ----------
-    index : Tensor of shape (n_groups, n_samples), dtype int64, or None
+    index : Tensor of shape (n_samples,) or (n_groups, n_samples), dtype int64, or None
         Where the observed class's parameter of each row stands among the flattened
         (n_outputs, n_samples) of a group, if the statistic is the indicator of one
         class.
@@ -44,24 +44,25 @@ class Target:
     def observed(self, natural: Tensor) -> Tensor:
         """The parameter of the observed class, (n_groups, n_members, n_samples)."""
         assert self.index is not None
-        flat = natural.flatten(2)
-        if len(flat) == 1:
+        if self.index.ndim == 1:
             # Several times faster than to gather with an index for each member.
-            return flat.squeeze(0).index_select(1, self.index[0]).unsqueeze(0)
-        return flat.gather(2, self.index.unsqueeze(1).expand(-1, flat.shape[1], -1))
+            flat = natural.reshape(natural.shape[1], -1)
+            return flat.index_select(1, self.index).unsqueeze(0)
+        index = self.index.unsqueeze(1).expand(-1, natural.shape[1], -1)
+        return natural.flatten(2).gather(2, index)
 
     def subtract_from(self, mean: Tensor, factor: float) -> None:
         """``mean - factor * statistic``, in place on (n_groups, 1, n_outputs, n)."""
         if self.statistic is not None:
             mean.sub_(self.statistic, alpha=factor)
         elif self.index is not None:
-            flat, index = mean.flatten(1), self.index
-            if len(flat) == 1:
-                flat, index = flat.squeeze(0), index.squeeze(0)
-            flat.scatter_add_(-1, index, flat.new_full(index.shape, -factor))
+            flat = mean.view(-1) if self.index.ndim == 1 else mean.flatten(1)
+            ones = mean.new_full(self.index.shape, -factor)
+            flat.scatter_add_(-1, self.index, ones)
 
 
 def flat_index(y: Tensor) -> Tensor:
-    """Where classes (..., n_samples) stand among flattened (n_outputs, n_samples)."""
+    """`Target.index` of classes (n_samples,) or (n_groups, n_samples)."""
     n_samples = y.shape[-1]
-    return torch.arange(n_samples, device=y.device).add(y, alpha=n_samples)
+    index = torch.arange(n_samples, device=y.device)
+    return index.add(y.squeeze(0) if y.ndim > 1 else y, alpha=n_samples)

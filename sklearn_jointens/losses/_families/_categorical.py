@@ -109,8 +109,7 @@ class Categorical(Family):
     def correct(self, natural: Tensor, y: Tensor) -> Tensor | None:
         y, largest = y.long(), natural.amax(-2)
         grouped = natural if natural.ndim == 4 else natural.unsqueeze(0)
-        target = Target(index=flat_index(y).view(len(grouped), -1))
-        observed = target.observed(grouped).view(largest.shape)
+        observed = Target(flat_index(y)).observed(grouped).view(largest.shape)
         return _is_first(natural, y, largest, observed)
 
     def diversity(self, natural: Tensor, y: Tensor | None = None) -> Tensor:

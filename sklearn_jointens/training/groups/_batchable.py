@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from skorch.callbacks import (
     EarlyStopping,
     EpochScoring,
@@ -39,6 +40,12 @@ _BATCHABLE_CALLBACKS = {
     PassthroughScoring,
     PrintLog,
 }
+
+# Optimizers that add to a weight what is proportional to the learning rate.
+_PROPORTIONAL = (
+    *(torch.optim.Adagrad, torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop),
+    torch.optim.SGD,
+)
 
 # Schedules that know nothing but the number of the epoch.
 _SCHEDULES = {
@@ -87,15 +94,20 @@ def why_one_by_one(net: Any, data: Any) -> str | None:
         if type(iterator) is not BatchSlicer or generator is not None:
             return f"'{name}' makes its batches in a way of its own"
     for name, callback in net.callbacks_:
-        refused = _why_not_batchable(callback)
+        refused = _why_not_batchable(callback, net)
         if refused is not None:
             return f"the callback '{name}' {refused}"
     return None
 
 
-def _why_not_batchable(callback: Any) -> str | None:
+def _why_not_batchable(callback: Any, net: Any) -> str | None:
     if type(callback) not in _BATCHABLE_CALLBACKS:
         return f"({type(callback).__name__}) may have a state of its own"
+    if isinstance(callback, BestEpoch) and callback.n_drops:
+        if is_scheduled(net):
+            return "changes the learning rate beside a schedule"
+        if net.optimizer not in _PROPORTIONAL:
+            return "changes the learning rate, to which steps are not proportional"
     if isinstance(callback, EpochScoring) and callback.on_train:
         return "scores every training batch"
     if isinstance(callback, LRScheduler):

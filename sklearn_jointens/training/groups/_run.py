@@ -46,6 +46,8 @@ class GroupRun:
             dtype=torch.float64,
             device=self.net.device,
         )
+        # Of the learning rate, where callbacks have lowered that of a group.
+        self.shares = [1.0] * len(groups)
         for g, group in enumerate(groups):
             self._copy(g, group, to_run=True)
         # Those of the groups that were validated last, and no others: they are copies.
@@ -97,8 +99,37 @@ class GroupRun:
             for clipping in self._clippings:
                 parameters = self.module.named_parameters()
                 clipping.on_grad_computed(net, named_parameters=parameters)
-            net.optimizer_.step()
+            self._take_step()
         return terms
+
+    def _take_step(self) -> None:
+        """The optimizer's, of which groups with smaller learning rates take a share.
+
+        What it adds to a weight is proportional to the rate.
+        """
+        if min(self.shares) == 1:
+            self.net.optimizer_.step()
+            return
+        parameters = list(dict.fromkeys(self.module.members.parameters()))
+        before = [parameter.detach().clone() for parameter in parameters]
+        self.net.optimizer_.step()
+        shares = torch.tensor(self.shares, device=self.net.device)
+        shares = shares.repeat_interleave(self.n_members)
+        with torch.no_grad():
+            for parameter, old in zip(parameters, before, strict=True):
+                share = shares.to(old).view(-1, *[1] * (old.ndim - 1))
+                parameter.copy_(torch.lerp(old, parameter, share))
+
+    def take_over(self, g: int) -> None:
+        """Go on as group g's callbacks have left its weights and its learning rate."""
+        rates = [
+            net.optimizer_.param_groups[0]["lr"]
+            for net in (self.groups[g].net, self.net)
+        ]
+        share = rates[0] / rates[1]
+        if share != self.shares[g]:
+            self.shares[g] = share
+            self._copy(g, self.groups[g], to_run=True)
 
     def _replay(self, g: int) -> Any:
         return self.groups[g].drawing()
@@ -159,4 +190,5 @@ class GroupRun:
         self.module.n_members = len(members)
         self._validated = []
         self.lam = self.lam[list(groups)]
+        self.shares = [self.shares[g] for g in groups]
         self.groups = [self.groups[g] for g in groups]

@@ -149,6 +149,8 @@ class _GroupLoop:
         for g in healthy:
             if self._ends_with(groups[g]):
                 over.add(g)
+            elif not is_scheduled(groups[g].net):
+                self.run.take_over(g)
         self._finish(sorted(over))
         self._begin_epochs([s for s in streams if s in self.streams])
         self._forget_figures()

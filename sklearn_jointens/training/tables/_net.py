@@ -101,6 +101,7 @@ class TabularNet(_MemberNet):
             callback = named[1] if isinstance(named, tuple) else named
             if isinstance(callback, BestEpoch):
                 told["patience"] = callback.patience
+                told["n_drops"] = callback.n_drops
         can_be_auto = ("lr", "batch_size", "weight_decay", "n_bins")
         _rules.check_settings(
             {k: v for k, v in told.items() if not (k in can_be_auto and v == _AUTO)},

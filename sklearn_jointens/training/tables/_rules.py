@@ -33,6 +33,7 @@ def check_settings(settings: dict[str, Any], owner: str) -> None:
         "max_epochs": (Integral, 1, "an int of at least 1"),
         "n_bins": (Integral, 0, "an int of at least 0"),
         "patience": (Integral, 1, "an int of at least 1"),
+        "n_drops": (Integral, 0, "an int of at least 0"),
     }
     for name, value in settings.items():
         kind, least, rule = of_numbers[name]

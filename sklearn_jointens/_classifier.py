@@ -392,5 +392,4 @@ n_samples, n_labels)
         self.oob_decision_function_ = predicted
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        return with_tags_of_member(tags, self.estimator)
+        return with_tags_of_member(super().__sklearn_tags__(), self.estimator)

@@ -509,7 +509,10 @@ def test_y_with_two_columns(digits):
         X,
         np.stack([y, y], axis=1),
         ValueError,
-        "y should be a 1d array, got an array of shape (400, 2) instead.",
+        f"The 'y' parameter of {OWNER} must be classes of shape (n_samples,), or "
+        "labels of shape (n_samples, n_labels) that are 0 or 1: fit an ensemble for "
+        "each of several outputs with classes of its own. Got multiclass-multioutput "
+        "targets of shape (400, 2) instead, [0, 1, 2] among them.",
     )
 
 

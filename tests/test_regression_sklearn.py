@@ -161,7 +161,8 @@ def test_weights_count_in_scores():
     expected = r2_score(y, fitted.predict(X), sample_weight=weight)
     assert fitted.score(X, y, weight) == pytest.approx(expected)
     of_members = [
-        -mean_absolute_error(y, p, sample_weight=weight) for p in fitted.member_predict(X)
+        -mean_absolute_error(y, p, sample_weight=weight)
+        for p in fitted.member_predict(X)
     ]
     np.testing.assert_allclose(
         fitted.score_members(X, y, "neg_mean_absolute_error", sample_weight=weight),

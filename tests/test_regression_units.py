@@ -88,7 +88,7 @@ def test_units_are_of_the_weighted_rows():
 @pytest.mark.parametrize("constant", [0, 1e-9, 3e5])
 @pytest.mark.parametrize("member", [table(), plain()], ids=["table", "plain"])
 def test_constant_y(constant, member):
-    X, y = data()
+    X, _ = data()
     fitted = ensemble(member).fit(X, np.full(120, constant))
 
     assert fitted.net_.targets_.unit == 1

@@ -297,7 +297,10 @@ def test_X_that_is_not_finite(value, fitted, data):
             r"instead: \[0\].$",
         ),
         (lambda y: y + 0.5, "Unknown label type: continuous"),
-        (lambda y: np.stack([y, y], axis=1), "y should be a 1d array"),
+        (
+            lambda y: np.stack([y, y], axis=1),
+            "must be BCEWithLogitsLoss for several labels",
+        ),
         (lambda y: np.where(y == 0, np.nan, y), "NaN"),
     ],
     ids=["none", "short", "one class", "continuous", "two columns", "nan"],

@@ -93,7 +93,9 @@ def subjects() -> list[Subject]:
         _subject(of_classes, table, frame, np.array(["setosa", "v", "x"])[y]),
         _subject(of_classes, mlp_classifier((5, 4), max_epochs=2), X, y),
         _subject(of_classes, labels, X, np.eye(3, dtype=int)[y]),
-        _subject(of_numbers, tabular_regressor((4,), max_epochs=2), frame, 1e5 * X[:, 3]),
+        _subject(
+            of_numbers, tabular_regressor((4,), max_epochs=2), frame, 1e5 * X[:, 3]
+        ),
     ]
 
 

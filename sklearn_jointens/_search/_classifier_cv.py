@@ -8,11 +8,12 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_jointens._classifier import JointEnsembleClassifier
-from sklearn_jointens._search._refitted import refits
+from sklearn_jointens._search._refitted import RefittedEnsemble, refits
 from sklearn_jointens._search._search import BaseJointEnsembleCV
+from sklearn_jointens._tabular import with_tags_of_member
 
 
-class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
+class JointEnsembleClassifierCV(RefittedEnsemble, ClassifierMixin, BaseJointEnsembleCV):
     """A joint ensemble whose `lam` is chosen by cross-validation, in one program.
 
     The ensembles of every lam on every fold are trained together: members of all of
@@ -160,8 +161,6 @@ class JointEnsembleClassifierCV(ClassifierMixin, BaseJointEnsembleCV):
     __metadata_request__predict_log_proba = {"members": UNUSED}
     __metadata_request__score = {"members": UNUSED}
 
-    score = BaseJointEnsembleCV.score  # not the mixin's
-
     def __init__(
         self,
         estimator: Any = None,
@@ -283,3 +282,6 @@ shape (n_samples, ...)
 n_samples, n_labels)
         """
         return self._best().member_proba(X)
+
+    def __sklearn_tags__(self) -> Any:
+        return with_tags_of_member(super().__sklearn_tags__(), self.estimator)

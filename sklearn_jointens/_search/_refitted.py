@@ -3,13 +3,11 @@
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import process_routing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens._compat import _routing_enabled
-from sklearn_jointens._tabular import DefaultMemberMixin
 
 
 def refits(search: Any) -> bool:
@@ -33,8 +31,11 @@ def _of_best(name: str) -> property:
     return property(get, doc=f"`{name}` of `best_estimator_`.")
 
 
-class RefittedEnsemble(DefaultMemberMixin, BaseEstimator):
-    """What is asked of a search, and answered by its `best_estimator_`."""
+class RefittedEnsemble:
+    """What is asked of a search, and answered by its `best_estimator_`.
+
+    It stands before scikit-learn's mixins, which have a `score` too.
+    """
 
     best_epoch_ = _of_best("best_epoch_")
     estimators_ = _of_best("estimators_")

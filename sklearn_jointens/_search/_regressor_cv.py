@@ -8,11 +8,12 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.metaestimators import available_if
 
 from sklearn_jointens._regressor import JointEnsembleRegressor
-from sklearn_jointens._search._refitted import refits
+from sklearn_jointens._search._refitted import RefittedEnsemble, refits
 from sklearn_jointens._search._search import BaseJointEnsembleCV
+from sklearn_jointens._tabular import with_tags_of_member
 
 
-class JointEnsembleRegressorCV(RegressorMixin, BaseJointEnsembleCV):
+class JointEnsembleRegressorCV(RefittedEnsemble, RegressorMixin, BaseJointEnsembleCV):
     """A joint ensemble whose `lam` is chosen by cross-validation, in one program.
 
     The ensembles of every lam on every fold are trained together: members of all of
@@ -153,8 +154,6 @@ class JointEnsembleRegressorCV(RegressorMixin, BaseJointEnsembleCV):
     __metadata_request__predict = {"members": UNUSED, "return_std": UNUSED}
     __metadata_request__score = {"members": UNUSED}
 
-    score = BaseJointEnsembleCV.score  # not the mixin's
-
     def __init__(
         self,
         estimator: Any = None,
@@ -258,3 +257,6 @@ shape (n_samples, ...)
 n_targets)
         """
         return self._best().member_predict(X)
+
+    def __sklearn_tags__(self) -> Any:
+        return with_tags_of_member(super().__sklearn_tags__(), self.estimator)

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import check_scoring, get_scorer, get_scorer_names
 from sklearn.utils import indexable
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
@@ -34,13 +34,12 @@ from sklearn_jointens._search._choice import (
 )
 from sklearn_jointens._search._evaluation import LamEvaluation
 from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
-from sklearn_jointens._search._refitted import RefittedEnsemble
 from sklearn_jointens._search._workshop import copy_noted
-from sklearn_jointens._tabular import with_tags_of_member
+from sklearn_jointens._tabular import DefaultMemberMixin
 from sklearn_jointens.training import no_interrupt_lost
 
 
-class BaseJointEnsembleCV(RefittedEnsemble):
+class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
     """A search for `lam`; a subclass says what ensembles are searched over."""
 
     # Of the ensembles, their parameters that the search has, and how they are scored.
@@ -208,7 +207,3 @@ class BaseJointEnsembleCV(RefittedEnsemble):
                 .add(caller="score", callee="score"),
             )
         )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        return with_tags_of_member(tags, self.estimator)

@@ -12,13 +12,13 @@ from sklearn_jointens._draws import MemberDraws
 from sklearn_jointens._persistence._container import read
 from sklearn_jointens._persistence._modules import by_member, members_of, new_member
 from sklearn_jointens._persistence._plain import from_plain
-from sklearn_jointens._persistence._prototype import (
+from sklearn_jointens._persistence._plain_prototype import (
     check_setting,
     prototype_of,
     settled_by,
 )
+from sklearn_jointens._persistence._plain_targets import targets_like
 from sklearn_jointens._persistence._rules import check, check_entries, in_short
-from sklearn_jointens._persistence._targets import targets_like
 from sklearn_jointens._prototype import check_prototype
 from sklearn_jointens.nn._way import Vectorization
 from sklearn_jointens.training import isolated_random_state

@@ -15,9 +15,9 @@ from sklearn_jointens._persistence._modules import (
     plain_module,
 )
 from sklearn_jointens._persistence._plain import to_plain
-from sklearn_jointens._persistence._prototype import plain_prototype, plain_table
+from sklearn_jointens._persistence._plain_prototype import plain_prototype, plain_table
+from sklearn_jointens._persistence._plain_targets import plain_targets
 from sklearn_jointens._persistence._rules import WrongEntry
-from sklearn_jointens._persistence._targets import plain_targets
 
 
 def save(ensemble: Any, path: str | os.PathLike[str]) -> None:

@@ -100,8 +100,6 @@ class JointEnsembleRegressorCV(RefittedEnsemble, RegressorMixin, BaseJointEnsemb
         equal share of its program's.
     best_estimator_ : JointEnsembleRegressor
         Of the chosen lam, trained on all data; only with `refit`, like what follows.
-        It has what the search has not: `member_predict`, and `predict` with
-        `return_std`.
     refit_time_ : float
         Seconds that it took.
     estimators_, member_scores_, history_, n_iter_, best_epoch_, net_, vectorization_

@@ -13,7 +13,7 @@ from sklearn_jointens.training._member_net import (
     MemberNetClassifier,
     MemberNetRegressor,
 )
-from sklearn_jointens.training.tables import _rules
+from sklearn_jointens.training.tables import _by_size
 from sklearn_jointens.training.tables._columns import ColumnCodes, is_frame
 
 _AUTO = "auto"
@@ -75,16 +75,16 @@ class TabularNet(_MemberNet):
         self._check(asked)
         said: dict[str, Any] = {}
         if asked["batch_size"] == _AUTO:
-            said["batch_size"] = _rules.batch_size(n_rows)
+            said["batch_size"] = _by_size.batch_size(n_rows)
         if asked["lr"] == _AUTO:
-            said["lr"] = _rules.learning_rate(n_rows)
+            said["lr"] = _by_size.learning_rate(n_rows)
         if asked.get("optimizer__weight_decay") == _AUTO:
-            said["optimizer__weight_decay"] = _rules.weight_decay(n_rows)
+            said["optimizer__weight_decay"] = _by_size.weight_decay(n_rows)
         if like is not None:
             return said | {name: getattr(like, name) for name in _OF_MODULE}
         encoding, dtype = (asked.get(name) for name in _OF_MODULE)
         if dtype is None:
-            dtype = _rules.weight_dtype(n_rows, X.dtype)
+            dtype = _by_size.weight_dtype(n_rows, X.dtype)
             if encoding is not None:
                 dtype = encoding.bin_starts.dtype
             said["module__dtype"] = dtype
@@ -103,7 +103,7 @@ class TabularNet(_MemberNet):
                 told["patience"] = callback.patience
                 told["n_drops"] = callback.n_drops
         can_be_auto = ("lr", "batch_size", "weight_decay", "n_bins")
-        _rules.check_settings(
+        _by_size.check_settings(
             {k: v for k, v in told.items() if not (k in can_be_auto and v == _AUTO)},
             self.maker,
         )
@@ -117,7 +117,7 @@ class TabularNet(_MemberNet):
             X if X.ndim == 2 else X.reshape(len(X), -1),
             is_category,
             weight,
-            n_bins=_rules.n_bins(n_numbers) if n_bins == _AUTO else n_bins,
+            n_bins=_by_size.n_bins(n_numbers) if n_bins == _AUTO else n_bins,
             dtype=dtype,
         )
 

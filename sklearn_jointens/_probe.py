@@ -214,7 +214,7 @@ def _check_monitors(member: Any, owner: str) -> None:
         if isinstance(monitor, str) and monitor.startswith("valid_"):
             raise ValueError(
                 f"The 'train_split' parameter of the member of {owner} must be set, "
-                "for example to skorch's ValidSplit(5, stratified=True), when the "
-                f"callback {name!r} monitors {monitor!r}. "
+                f"for example to skorch's ValidSplit(5), when the callback {name!r} "
+                f"monitors {monitor!r}. "
                 f"Got {member.train_split!r} instead."
             )

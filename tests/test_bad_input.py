@@ -807,7 +807,8 @@ def diverging(**params):
 def test_loss_that_becomes_NaN(lam, digits):
     message = (
         f"The training loss became nan in epoch 1 (lr=1000000.0, lam={float(lam)}). "
-        "Lower the member's 'lr', or scale X (StandardScaler), or clip gradients."
+        "Lower the member's 'lr', or scale X (StandardScaler), and numbers in y, or "
+        "clip gradients."
     )
     clf = diverging(lam=lam)
 

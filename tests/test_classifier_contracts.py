@@ -777,8 +777,8 @@ def test_a_loss_that_becomes_nan_stops_the_fit(data, optimizer, device):
     clf = ensemble(net, device=device)
     message = (
         "^The training loss became (nan|inf) in epoch [1-9] \\(lr=1e\\+30, "
-        "lam=0\\.5\\)\\. Lower the member's 'lr', or scale X \\(StandardScaler\\), or "
-        "clip gradients\\.$"
+        "lam=0\\.5\\)\\. Lower the member's 'lr', or scale X \\(StandardScaler\\), and "
+        "numbers in y, or clip gradients\\.$"
     )
     with pytest.raises(DivergenceError, match=message):
         clf.fit(X, y)

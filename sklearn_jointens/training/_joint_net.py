@@ -274,7 +274,7 @@ class JointNet(MemberNet):
             raise DivergenceError(
                 f"The training loss became {losses[-1]} in epoch {len(self.history)} "
                 f"(lr={self.lr}, lam={self.lam_}). Lower the member's 'lr', or scale X "
-                "(StandardScaler), or clip gradients."
+                "(StandardScaler), and numbers in y, or clip gradients."
             )
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:

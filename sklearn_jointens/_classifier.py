@@ -290,6 +290,12 @@ shape (n_samples, ...)
     ) -> tuple[Targets, np.ndarray | None]:
         targets = targets_of(prototype, y) if known is None else known
         owner = type(self).__name__ if owner is None else owner
+        if y.ndim > 1 and self.estimator is None:
+            raise ValueError(
+                f"The 'estimator' parameter of {owner} must be a member for several "
+                "labels, such as tabular_classifier(criterion=nn.BCEWithLogitsLoss). "
+                "Got None instead."
+            )
         check_known(owner, y, targets)
         weight = check_weight(sample_weight, y)
         weight = check_class_weight(owner, self.class_weight, weight, y)

@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 from matplotlib.colors import same_color
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_diabetes
 from sklearn.exceptions import FitFailedWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_jointens import JointEnsembleClassifierCV, mlp_classifier
+from sklearn_jointens import (
+    JointEnsembleClassifierCV,
+    JointEnsembleRegressorCV,
+    mlp_classifier,
+    mlp_regressor,
+)
 from sklearn_jointens.inspection import LamCurveDisplay
 
 mpl.use("Agg")
@@ -732,3 +738,17 @@ for draw in (display.plot, lambda: LamCurveDisplay.from_estimator(None)):
     plot, from_estimator = run.stdout.splitlines()
     assert plot.startswith("LamCurveDisplay.plot requires matplotlib")
     assert from_estimator.startswith("LamCurveDisplay.from_estimator requires matplot")
+
+
+def test_the_search_of_a_regressor_is_drawn():
+    X, y = load_diabetes(return_X_y=True)
+    member = mlp_regressor((3,), max_epochs=1)
+    search = JointEnsembleRegressorCV(
+        member, n_estimators=2, lams=[0, 1], cv=2, random_state=0
+    ).fit(X, y / y.std())
+
+    display = LamCurveDisplay.from_estimator(search)
+
+    np.testing.assert_allclose(
+        display.ax_.lines[0].get_ydata(), search.cv_results_["mean_test_score"]
+    )

@@ -212,8 +212,9 @@ def own(k, kind=NeuralNetClassifier):
 BAD_MEMBERS = {
     "default": (
         JointEnsembleClassifier(),
-        "The 'criterion' parameter of the member must be BCEWithLogitsLoss for several "
-        "labels, whose losses can be joined. Got CrossEntropyLoss instead.",
+        "The 'estimator' parameter of JointEnsembleClassifier must be a member for "
+        "several labels, such as tabular_classifier(criterion=nn.BCEWithLogitsLoss). "
+        "Got None instead.",
     ),
     "class weights": (
         ensemble(class_weight="balanced"),

@@ -307,7 +307,7 @@ def test_targets_of_another_shape_raise(criterion, shape, rule):
 # Scaling
 
 
-@pytest.mark.parametrize("family", [Gaussian(), HeteroscedasticGaussian(), Huber()])
+@pytest.mark.parametrize("family", [Gaussian(), HeteroscedasticGaussian()])
 @pytest.mark.parametrize("level", [0, 2e5])
 def test_numbers_are_scaled_by_their_weighted_mean_and_deviation(family, level):
     y, weight = random(50, 2) * torch.tensor([1e-4, 7.0]) + level, random(50).exp()
@@ -339,3 +339,36 @@ def test_counts_are_scaled_by_their_mean():
     origin, unit = Poisson().scaling(y)
     assert origin.tolist() == [0, 0]
     assert unit.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("outliers", [0, 9])
+def test_robust_losses_have_units_that_extreme_values_leave_alone(outliers):
+    y = random(101, 2) * torch.tensor([3.0, 1e-3])
+    origin, unit = Huber().scaling(y)
+    np.testing.assert_allclose(origin, y.median(0).values)
+    quartiles = np.quantile(y.numpy(), [0.25, 0.75], axis=0)
+    np.testing.assert_allclose(unit, np.diff(quartiles, axis=0)[0] / 1.349, rtol=1e-3)
+
+    # As many on both sides: the order of the others is as it was.
+    extremes = torch.full((outliers, 2), 1e9)
+    weight = torch.cat([torch.ones(101), torch.full((2 * outliers,), 1e-9)])
+    found = Huber().scaling(torch.cat([y, extremes, -extremes]), weight)
+
+    for one, expected in zip(found, (origin, unit), strict=True):
+        torch.testing.assert_close(one, expected)
+
+
+def test_units_of_robust_losses_count_rows_by_their_weights():
+    y, counts = random(50, 2), torch.arange(50) % 4
+    for found, expected in zip(
+        Huber().scaling(y, counts),
+        Huber().scaling(y.repeat_interleave(counts, 0)),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
+
+
+def test_units_of_robust_losses_where_half_of_y_is_one_value():
+    y = torch.tensor([2.0] * 6 + [5.0, 9.0])
+    for found, expected in zip(Huber().scaling(y), Gaussian().scaling(y), strict=True):
+        torch.testing.assert_close(found, expected)

@@ -387,3 +387,10 @@ def test_y_that_members_cannot_be_scored_on(y, fitted):
 def test_a_scorer_of_classes(fitted):
     with pytest.raises(ValueError, match="continuous"):
         fitted.score_members(X, Y, scoring="accuracy")
+
+
+@pytest.mark.parametrize("delta", [0, -1.0])
+def test_a_huber_loss_without_a_middle(delta):
+    member = plain(criterion=nn.HuberLoss, criterion__delta=delta)
+    with pytest.raises(ValueError, match="'criterion__delta' parameter of the member"):
+        ensemble(member).fit(*data())

@@ -82,7 +82,7 @@ def test_members_of_a_fold_start_from_the_same_weights_for_every_lam(data):
 
     starts = {}
     for (seed, _, rows), seen in keeper.seen.items():
-        starts.setdefault((seed, rows), []).append(seen["member_proba"])
+        starts.setdefault((seed, rows), []).append(seen["member"])
     assert len(starts) == 6
     for first, *others in starts.values():
         assert len(others) == len(LAMS) - 1

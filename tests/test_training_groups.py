@@ -46,7 +46,7 @@ class Floor:
         ensemble = JointEnsembleClassifier(net, n_estimators=2, **params)
         self.prototype = ensemble._resolve_prototype()
         data = X if rows_of is None else rows_of
-        self.shop = Workshop(ensemble, data, np.arange(2))
+        self.shop = Workshop(ensemble, data)
         self.trials = [
             Trial(ensemble, self.prototype, part, 0, data, Y, weight) for part in rows
         ]

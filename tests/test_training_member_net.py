@@ -22,6 +22,7 @@ from sklearn_jointens.training import (
     MemberNetClassifier,
     copied_net,
     derived_net,
+    targets_of,
     unfitted_net,
 )
 from sklearn_jointens.training._module_arguments import (
@@ -73,12 +74,12 @@ def member(module=Net, cls=MemberNetClassifier, **params):
 
 
 def test_sizes_are_those_of_the_data():
-    sizes = sizes_from_data(np.zeros((9, 3, 4, 5)), 7, one_logit=False)
+    sizes = sizes_from_data(np.zeros((9, 3, 4, 5)), 7)
     assert {sizes[name] for name in INPUT_SIZE_NAMES} == {60}
     assert {sizes[name] for name in OUTPUT_SIZE_NAMES} == {7}
     assert {sizes[name] for name in CHANNELS_NAMES} == {3}
     assert sizes["dtype"] == "float64"
-    flat = sizes_from_data(np.zeros((9, 4), np.float32), 2, one_logit=True)
+    flat = sizes_from_data(np.zeros((9, 4), np.float32), 1)
     assert {flat[name] for name in OUTPUT_SIZE_NAMES} == {1}
     assert not set(CHANNELS_NAMES) & set(flat)
     assert flat["dtype"] == "float32"
@@ -92,7 +93,8 @@ def test_every_documented_name_is_filled_in(data, name_in, name_out):
 
     names = [Parameter(n, Parameter.KEYWORD_ONLY) for n in (name_in, name_out)]
     module.__signature__ = Signature(names)
-    net = member(module).observe(data[0], np.unique(data[1]))
+    net = member(module)
+    net.observe(data[0], targets_of(net, data[1]))
     assert net.get_params_for("module") == {name_in: 6, name_out: 3}
 
 

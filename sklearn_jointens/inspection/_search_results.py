@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_jointens._search import JointEnsembleClassifierCV
+from sklearn_jointens._search._search import BaseJointEnsembleCV
 
 _READER = "LamCurveDisplay.from_estimator"
 
@@ -60,12 +60,13 @@ def _lams_of(search: Any) -> tuple[np.ndarray, float | None]:
         lams = np.array([params[name] for params in search.cv_results_["params"]])
         # Without `refit`, a search with several metrics has no best.
         return lams, getattr(search, "best_params_", {}).get(name)
-    if isinstance(search, JointEnsembleClassifierCV):
+    if isinstance(search, BaseJointEnsembleCV):
         check_is_fitted(search, "cv_results_")
         return search.lams_, getattr(search, "lam_", None)
     raise TypeError(
-        f"The 'search' parameter of {_READER} must be a JointEnsembleClassifierCV, or "
-        f"a GridSearchCV or RandomizedSearchCV over lam. Got {search!r} instead."
+        f"The 'search' parameter of {_READER} must be a JointEnsembleClassifierCV or "
+        "JointEnsembleRegressorCV, or a GridSearchCV or RandomizedSearchCV over lam. "
+        f"Got {search!r} instead."
     )
 
 

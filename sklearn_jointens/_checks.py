@@ -209,6 +209,16 @@ def check_known(owner: str, y: np.ndarray, targets: Targets) -> None:
         raise ValueError(f"The 'y' parameter of {owner} must {wrong}")
 
 
+def check_member_of_labels(owner: str, estimator: Any, y: np.ndarray) -> None:
+    """Raise when several labels are to be learned by the default member."""
+    if y.ndim > 1 and estimator is None:
+        raise ValueError(
+            f"The 'estimator' parameter of {owner} must be a member for several "
+            "labels, such as tabular_classifier(criterion=nn.BCEWithLogitsLoss). "
+            "Got None instead."
+        )
+
+
 def check_family_takes(owner: str, prototype: Any, y: np.ndarray) -> None:
     """Raise unless the family of the members' criterion is one of such numbers."""
     wrong = number_family(prototype).check_target(as_tensor(y))

@@ -10,6 +10,7 @@ from sklearn_jointens._checks import (
     check_class_weight,
     check_classes,
     check_known,
+    check_member_of_labels,
     check_told_classes,
     check_weight,
     check_weighted_classes,
@@ -290,12 +291,7 @@ shape (n_samples, ...)
     ) -> tuple[Targets, np.ndarray | None]:
         targets = targets_of(prototype, y) if known is None else known
         owner = type(self).__name__ if owner is None else owner
-        if y.ndim > 1 and self.estimator is None:
-            raise ValueError(
-                f"The 'estimator' parameter of {owner} must be a member for several "
-                "labels, such as tabular_classifier(criterion=nn.BCEWithLogitsLoss). "
-                "Got None instead."
-            )
+        check_member_of_labels(owner, self.estimator, y)
         check_known(owner, y, targets)
         weight = check_weight(sample_weight, y)
         weight = check_class_weight(owner, self.class_weight, weight, y)

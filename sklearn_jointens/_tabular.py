@@ -160,11 +160,14 @@ def tabular_regressor(
     It learns y in units of its standard deviation, from its mean, with the squared
     error, and predicts in y's own units; each of several targets has a unit of its own.
     ``criterion=nn.PoissonNLLLoss`` learns counts in units of their mean,
-    `HeteroscedasticGaussianLoss` variances too. Settings of a criterion, such as the
-    ``delta`` of ``HuberLoss``, are in the units that y is learned in.
+    `HeteroscedasticGaussianLoss` variances too; ``L1Loss``, ``SmoothL1Loss`` and
+    ``HuberLoss`` learn from the median, in units of the spread of y's middle half,
+    which extreme values leave alone. Settings of a criterion, such as the ``delta`` of
+    ``HuberLoss``, are in the units that y is learned in.
 
     It is trained with AdamW until the validation loss has not fallen for `patience`
-    epochs, and goes back to the best epoch. In an ensemble that is the loss of the
+    epochs; then, `n_drops` times, on from the best epoch with a fifth of the learning
+    rate; and goes back to the best epoch. In an ensemble that is the loss of the
     ensemble: each member leaves one of `n_splits` folds out, and each row is predicted
     by the members that have not seen it; these are all rows where there are at least as
     many members as folds.

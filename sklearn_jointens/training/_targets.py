@@ -90,7 +90,28 @@ class Targets:
         raise NotImplementedError
 
 
-class ClassTargets(Targets):
+class _Counted(Targets):
+    """Targets that a prediction hits or misses: the score is accuracy."""
+
+    def member_scores(self, family: Family, chunks: Chunks) -> np.ndarray:
+        hits: Any = 0.0
+        total: Any = 0.0
+        for natural, y, weight in chunks:
+            correct = family.correct(natural, y)
+            assert correct is not None
+            if weight is None:
+                weight = torch.ones(natural.shape[-1])
+            weight = weight.to(natural.device, torch.float64)
+            hits = hits + (correct * weight).sum(-1).cpu().numpy()
+            total = total + weight.sum(-1).cpu().numpy()
+        total = np.broadcast_to(total, hits.shape)
+        return np.divide(hits, total, out=np.full(len(hits), np.nan), where=total > 0)
+
+    def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
+
+
+class ClassTargets(_Counted):
     """One of several classes.
 
     Parameters
@@ -142,14 +163,8 @@ class ClassTargets(Targets):
     def nonlinearity(self, family: Family) -> Callable[[Tensor], Tensor] | None:
         return super().nonlinearity(family) if self.is_one_logit else None
 
-    def member_scores(self, family: Family, chunks: Chunks) -> np.ndarray:
-        return _accuracies(family, chunks)
 
-    def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
-        return accuracy_score(y, predicted, sample_weight=sample_weight)
-
-
-class LabelTargets(Targets):
+class LabelTargets(_Counted):
     """Several labels, each of which a row has or has not.
 
     Parameters
@@ -183,12 +198,6 @@ class LabelTargets(Targets):
 
     def decode(self, decided: np.ndarray) -> np.ndarray:
         return decided
-
-    def member_scores(self, family: Family, chunks: Chunks) -> np.ndarray:
-        return _accuracies(family, chunks)
-
-    def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
-        return accuracy_score(y, predicted, sample_weight=sample_weight)
 
 
 class NumberTargets(Targets):
@@ -285,21 +294,6 @@ class NumberTargets(Targets):
 
     def score(self, y: Any, predicted: Any, sample_weight: Any = None) -> float:
         return r2_score(y, predicted, sample_weight=sample_weight)
-
-
-def _accuracies(family: Family, chunks: Chunks) -> np.ndarray:
-    hits: Any = 0.0
-    total: Any = 0.0
-    for natural, y, weight in chunks:
-        correct = family.correct(natural, y)
-        assert correct is not None
-        if weight is None:
-            weight = torch.ones(natural.shape[-1])
-        weight = weight.to(natural.device, torch.float64)
-        hits = hits + (correct * weight).sum(-1).cpu().numpy()
-        total = total + weight.sum(-1).cpu().numpy()
-    total = np.broadcast_to(total, hits.shape)
-    return np.divide(hits, total, out=np.full(len(hits), np.nan), where=total > 0)
 
 
 def _r2(y: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None) -> float:

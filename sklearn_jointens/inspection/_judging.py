@@ -108,4 +108,6 @@ class _Regressor(RegressorMixin, _StandIn):
 def _name_of(scoring: Any, default: str) -> str:
     if scoring is None:
         return default
-    return scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    if isinstance(scoring, str):
+        return scoring
+    return getattr(scoring, "__name__", "score")

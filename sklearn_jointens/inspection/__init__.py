@@ -1,5 +1,17 @@
 """Floor 5: what a fitted ensemble or search looks like from outside."""
 
+from sklearn_jointens.inspection._collusion import collusion_report
+from sklearn_jointens.inspection._contributions import member_contributions
 from sklearn_jointens.inspection._lam_curve import LamCurveDisplay
+from sklearn_jointens.inspection._pruning import prune_members
+from sklearn_jointens.inspection._robustness import robustness_curve
+from sklearn_jointens.inspection._robustness_display import RobustnessCurveDisplay
 
-__all__ = ["LamCurveDisplay"]
+__all__ = [
+    "LamCurveDisplay",
+    "RobustnessCurveDisplay",
+    "collusion_report",
+    "member_contributions",
+    "prune_members",
+    "robustness_curve",
+]

@@ -74,6 +74,12 @@ def _new_axes(curves: list[str]) -> dict[str, Axes]:
     return axes
 
 
+def new_panel() -> Axes:
+    """Axes in a figure of their own."""
+    _, axes = plt.subplots(layout="constrained")
+    return axes
+
+
 def set_lam_scale(axes: Iterable[Axes], lams: np.ndarray, x_scale: str) -> np.ndarray:
     """Make the x axes show lam, evenly spaced or true to scale.
 

@@ -222,13 +222,14 @@ class LamCurveDisplay:
         ValueError
             A parameter, or the shape of an array, is not valid.
         """
-        drawing = drawing_for(f"{type(self).__name__}.plot")
+        caller = f"{type(self).__name__}.plot"
+        drawing = drawing_for(caller)
         lams, curves = self._sorted_by_lam(negate_score)
         self.axes_ = drawing.make_axes(ax, curves)
         self.ax_ = self.axes_["ensemble"]
         self.figure_ = self.ax_.figure
         panels = drawing.panels_of(self.axes_.values())
-        x = drawing.set_lam_scale(self.axes_.values(), lams, x_scale)
+        x = drawing.set_lam_scale(caller, self.axes_.values(), lams, x_scale)
 
         styles = {
             "ensemble": line_kw,

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_jointens._compat import StrOptions, validate_params
-from sklearn_jointens.inspection._lam_curve import _drawing, _label
+from sklearn_jointens.inspection._drawing import drawing_for
+from sklearn_jointens.inspection._lam_curve import _label
 from sklearn_jointens.inspection._reading import unwrapped
 from sklearn_jointens.inspection._robustness import robustness_curve
 
@@ -130,7 +131,7 @@ class RobustnessCurveDisplay:
             `estimator` is not fitted.
         """
         # Said before any work, as scikit-learn's displays do.
-        _drawing(f"{cls.__name__}.from_estimator")
+        drawing_for(f"{cls.__name__}.from_estimator")
         curve = robustness_curve(
             estimator,
             X,
@@ -231,10 +232,11 @@ class RobustnessCurveDisplay:
         ValueError
             A parameter, or the shape of an array, is not valid.
         """
-        drawing = _drawing(f"{type(self).__name__}.plot")
+        caller = f"{type(self).__name__}.plot"
+        drawing = drawing_for(caller)
         x, x_label = self._x(x_axis)
         scores = self._scores(len(x), negate_score)
-        self.ax_ = drawing.new_panel() if ax is None else ax
+        self.ax_ = drawing.one_axes(caller, ax)
         self.figure_ = self.ax_.figure
 
         name = self.name if name is None else name

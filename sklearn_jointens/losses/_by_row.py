@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_jointens.losses._families import Family
+from sklearn_jointens.losses._target import Target
 
 
 class RowLosses(NamedTuple):
@@ -48,11 +49,7 @@ def row_losses(natural: Tensor, y: Tensor, family: Family) -> RowLosses:
     >>> row_losses(natural, torch.tensor([0, 1]), Categorical()).losses
     tensor([[0.1054, 0.6931]], dtype=torch.float64)
     """
-    natural = natural.double()
-    outputs = family.output(natural)
-    target = family.target(y.unsqueeze(0), outputs.shape[2:].numel(), torch.float64)
-    if target.origin is not None:
-        natural = family.natural(outputs, target.origin)
+    natural, target = measured(natural, y, family)
     losses = family.nll_and_mean(natural.unsqueeze(0), target)[0].squeeze(0)
     if target.weight is not None:
         losses = losses * target.weight[0]
@@ -60,3 +57,36 @@ def row_losses(natural: Tensor, y: Tensor, family: Family) -> RowLosses:
     if target.normalizer is not None:
         divisors = divisors * target.normalizer[0, 0]
     return RowLosses(losses, divisors)
+
+
+def measured(
+    natural: Tensor, y: Tensor, family: Family, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Target]:
+    """Natural parameters as the loss takes them, and the targets beside them.
+
+    Those of an ensemble are still the mean of its members'.
+
+    Parameters
+    ----------
+    natural : Tensor of shape (n_members, n_outputs, n_samples)
+        Without an origin.
+    y : Tensor of shape (n_samples,) or (n_samples, n_targets)
+        Encoded targets.
+    family : Family
+    dtype : torch.dtype, default=torch.float64
+        Of what is returned.
+
+    Returns
+    -------
+    natural : Tensor of shape (n_members, n_outputs, n_samples)
+        Measured from the target's origin, of which no digit is lost on the way.
+    target : Target
+        Of one group.
+    """
+    natural = natural.double()
+    outputs, y = family.output(natural), y.unsqueeze(0)
+    n_outputs = outputs.shape[2:].numel()
+    origin = family.target(y, n_outputs, torch.float64).origin
+    if origin is not None:
+        natural = family.natural(outputs, origin)
+    return natural.to(dtype), family.target(y, n_outputs, dtype)

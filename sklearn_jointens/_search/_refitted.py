@@ -101,6 +101,25 @@ class RefittedEnsemble:
         return self._best().drop_members(members, **params)
 
     @available_if(refits)
+    def report(self, X: Any, y: Any, **params: Any) -> Any:
+        """All that is seen of `best_estimator_`, on one HTML page.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, ...)
+            Rows that no member has learned from.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Their targets.
+        **params : dict
+            Of :func:`sklearn_jointens.inspection.report`.
+
+        Returns
+        -------
+        Report
+        """
+        return self._best().report(X, y, **params)
+
+    @available_if(refits)
     def save(self, path: Any) -> None:
         """Write `best_estimator_` to a file that holds no code.
 

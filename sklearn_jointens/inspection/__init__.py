@@ -13,6 +13,7 @@ from sklearn_jointens.inspection._loss_decomposition_display import (
 from sklearn_jointens.inspection._member_curves_display import MemberCurvesDisplay
 from sklearn_jointens.inspection._member_filters_display import MemberFiltersDisplay
 from sklearn_jointens.inspection._pruning import prune_members
+from sklearn_jointens.inspection._report import Report, report
 from sklearn_jointens.inspection._risk_coverage import risk_coverage_curve
 from sklearn_jointens.inspection._risk_coverage_display import RiskCoverageDisplay
 from sklearn_jointens.inspection._robustness import robustness_curve
@@ -28,6 +29,7 @@ __all__ = [
     "LossDecompositionDisplay",
     "MemberCurvesDisplay",
     "MemberFiltersDisplay",
+    "Report",
     "RewardedDiversityWarning",
     "RiskCoverageDisplay",
     "RobustnessCurveDisplay",
@@ -37,6 +39,7 @@ __all__ = [
     "member_contributions",
     "pairwise_disagreement",
     "prune_members",
+    "report",
     "risk_coverage_curve",
     "robustness_curve",
     "uncertainty",

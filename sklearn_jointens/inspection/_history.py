@@ -80,9 +80,7 @@ class RecordedEpochs:
         return _ROWS[self.rows]
 
     @property
-    def ensemble_name(self) -> str:
-        """What to call the ensemble in a legend."""
+    def is_out_of_fold(self) -> bool:
+        """Whether a row's ensemble is only of the members that hold it out."""
         train_split = self.ensemble.net_.train_split
-        if self.rows == "valid" and isinstance(train_split, MemberFolds):
-            return "Ensemble (out of fold)"
-        return "Ensemble"
+        return self.rows == "valid" and isinstance(train_split, MemberFolds)

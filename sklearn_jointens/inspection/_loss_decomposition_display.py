@@ -128,9 +128,9 @@ class LossDecompositionDisplay:
             them.
         rows : {"train", "valid"}, default=None
             Rows that are trained on, as they were at each step, or validation rows.
-            ``None`` is the latter where there are any. With
-            :class:`~sklearn_jointens.MemberFolds`, a validation row's ensemble is of
-            the members that have not seen it.
+            ``None`` is the latter where there are any, unless they are those of
+            :class:`~sklearn_jointens.MemberFolds`: there a row's ensemble is of the few
+            members that have not seen it.
         **plot_params : dict
             `ax` and other parameters of :meth:`plot`.
 
@@ -151,6 +151,8 @@ class LossDecompositionDisplay:
         drawing_for(reader)
         (ensemble,) = unwrapped(reader, estimator)
         history = RecordedEpochs(reader, ensemble, rows)
+        if rows is None and history.is_out_of_fold:
+            history = RecordedEpochs(reader, ensemble, "train")
         return cls(
             x=history.epochs,
             ensemble_loss=history.of_ensemble("ensemble_loss"),
@@ -158,7 +160,9 @@ class LossDecompositionDisplay:
             x_name="epoch",
             best_epoch=history.best_epoch,
             loss_name=f"{history.rows_name} loss",
-            ensemble_name=history.ensemble_name,
+            ensemble_name=(
+                "Ensemble (out of fold)" if history.is_out_of_fold else "Ensemble"
+            ),
         ).plot(**plot_params)
 
     @classmethod

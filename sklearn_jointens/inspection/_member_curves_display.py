@@ -37,8 +37,6 @@ class MemberCurvesDisplay:
         The one of `epochs` whose weights the members have, if it is not the last.
     curve_name : str, default=None
         Of what is drawn. ``None`` is "Loss".
-    ensemble_name : str, default="Ensemble"
-        For the legend.
 
     Attributes
     ----------
@@ -85,14 +83,12 @@ class MemberCurvesDisplay:
         epochs: Any = None,
         best_epoch: int | None = None,
         curve_name: str | None = None,
-        ensemble_name: str = "Ensemble",
     ) -> None:
         self.member_curves = member_curves
         self.ensemble_curve = ensemble_curve
         self.epochs = epochs
         self.best_epoch = best_epoch
         self.curve_name = curve_name
-        self.ensemble_name = ensemble_name
 
     @classmethod
     @validate_params(
@@ -126,7 +122,7 @@ class MemberCurvesDisplay:
             Rows that are trained on, as they were at each step, or validation rows.
             ``None`` is the latter where there are any. With
             :class:`~sklearn_jointens.MemberFolds`, each member has validation rows of
-            its own.
+            its own, and the ensemble none.
         **plot_params : dict
             `ax` and other parameters of :meth:`plot`.
 
@@ -163,11 +159,10 @@ class MemberCurvesDisplay:
             of_ensemble = None if accuracy is None else 1 - accuracy
         return cls(
             member_curves=members,
-            ensemble_curve=of_ensemble,
+            ensemble_curve=None if history.is_out_of_fold else of_ensemble,
             epochs=history.epochs,
             best_epoch=history.best_epoch,
             curve_name=f"{history.rows_name} {name}",
-            ensemble_name=history.ensemble_name,
         ).plot(**plot_params)
 
     @validate_params(
@@ -230,7 +225,7 @@ class MemberCurvesDisplay:
         self.member_lines_[0].set_label("Member" if n_members == 1 else "Members")
         self.lines_ = {}
         if ensemble is not None:
-            looks = _ENSEMBLE | point | {"label": self.ensemble_name}
+            looks = _ENSEMBLE | point | {"label": "Ensemble"}
             style = drawing.with_defaults(line_kw, **looks)
             (self.lines_["ensemble"],) = self.ax_.plot(epochs, ensemble, **style)
         self.best_member_ = self._best_of(epochs, members)

@@ -1,6 +1,7 @@
 """Axes, lines and legends as displays share them. It needs matplotlib."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
 from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator
@@ -208,3 +210,26 @@ def draw_legend(panel: list[Axes]) -> None:
             low, high = scale.transform(axes.get_ylim())
             top = scale.inverted().transform(low + (high - low) / (1 - share))
             axes.set_ylim(top=top, auto=None)
+
+
+def svg_of(draw: Callable[[Axes], Any]) -> bytes:
+    """A figure of its own, which pyplot does not know of, as an SVG file.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws on the Axes that it is given.
+    """
+    settings = {
+        "svg.hashsalt": "jointens",  # the same picture gives the same file
+        "font.size": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with plt.style.context(["default", settings]):
+        figure = Figure(figsize=(5, 3.5), layout="constrained")
+        draw(figure.subplots())
+        written = BytesIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(written, format="svg", transparent=True, metadata=nothing)
+    return written.getvalue()

@@ -203,7 +203,7 @@ def _dropping_order(reading: Reading, natural: Tensor, method: str) -> np.ndarra
     if method == "ranked":
         return _losses(pieces, len(members), n_in + sign).argsort(stable=True).numpy()
     order = []
-    for last in members[:0:-1]:
+    for last in range(len(members) - 1, 0, -1):
         n_in += sign
         best = int(_losses(pieces, last + 1, n_in).argmin())
         order.append(members[best])

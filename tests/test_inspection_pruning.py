@@ -187,8 +187,7 @@ def test_smallest_ensemble_within_the_tolerance_is_kept(max_loss):
 def test_loss_that_is_just_tolerated_is_tolerated():
     ensemble, y = ensemble_of("classes"), BY_NAME["classes"].y
     scores = prune_members(ensemble, X, y).path_scores
-    at = int(np.argmin(scores))  # no smaller one is as bad, or it is the last
-    pruned = prune_members(ensemble, X, y, max_loss=scores[0] - scores[at])
+    pruned = prune_members(ensemble, X, y, max_loss=scores[0] - scores.min())
 
     assert len(pruned.members) == 1
 

@@ -236,20 +236,32 @@ def test_one_member_has_one_point():
 # -- who is looked into ----------------------------------------------------------------
 
 
-def test_pipeline_and_search_are_looked_into():
+def test_last_step_of_a_pipeline_is_looked_into():
     kind = BY_NAME["classes"]
     pipeline = make_pipeline(StandardScaler(), kind.ensemble()).fit(X, kind.y)
-    search = GridSearchCV(kind.ensemble(), {"lam": [0.3]}, cv=2).fit(X, kind.y)
 
-    piped = curve_of("classes", pipeline)
     inner = robustness_curve(
         pipeline[-1], pipeline[:-1].transform(X), kind.y, random_state=0
     )
+    piped = curve_of("classes", pipeline)
     np.testing.assert_array_equal(piped.scores, inner.scores)
-    np.testing.assert_array_equal(
-        curve_of("classes", search).scores,
-        curve_of("classes", search.best_estimator_).scores,
+
+
+def grid_search(kind):
+    return GridSearchCV(kind.ensemble(), {"lam": [0.3]}, cv=2)
+
+
+@pytest.mark.parametrize("search", [grid_search, lambda kind: kind.search()])
+def test_best_ensemble_of_a_search_is_looked_into(search):
+    kind = BY_NAME["classes"]
+    search = search(kind).fit(X, kind.y)
+
+    found, best = (
+        curve_of("classes", search),
+        curve_of("classes", search.best_estimator_),
     )
+    np.testing.assert_array_equal(found.scores, best.scores)
+    assert found.score == pytest.approx(search.score(X, kind.y))
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from sklearn.metrics import log_loss
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_jointens.inspection import collusion_report
+from sklearn_jointens.inspection import _offsets, collusion_report
 from sklearn_jointens.inspection._reading import Reading
 
 X = rows()
 TRAIN, TEST = slice(40), slice(40, 60)
+Y_CLASSES = BY_NAME["classes"].y
 
 
 def halves(name):
@@ -43,6 +44,11 @@ def log_losses(z, y):
     ensemble = log_loss(y, np.exp(log_softmax(z.mean(0), axis=1)))
     members = [log_loss(y, np.exp(log_softmax(each, axis=1))) for each in z]
     return ensemble, np.mean(members)
+
+
+def offsets_of(name):
+    reading = Reading("test", fitted(name), X[TRAIN], BY_NAME[name].y[TRAIN])
+    return _offsets.cancelling_offsets(reading).numpy()
 
 
 def members_of(name, ensemble, X):
@@ -74,12 +80,13 @@ def test_diversity_is_what_members_lose_more_than_the_ensemble(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_debiased_members_have_no_offset_on_the_training_rows(name):
+def test_debiased_diversity_is_that_without_the_offsets(name):
     report = report_of(name)
 
     X_train, y_train, X_test, y_test = halves(name)
     z = members_of(name, fitted(name), X_train)
-    offsets = (z - z.mean(0)).mean(axis=1, keepdims=True)
+    offsets = offsets_of(name)[..., 0][:, None]
+    offsets = offsets[..., 0] if name == "numbers" else offsets
     ensemble, members = LOSSES[name](z - offsets, y_train)
     assert report.debiased_train_diversity == pytest.approx(
         members - ensemble, abs=1e-6
@@ -87,6 +94,49 @@ def test_debiased_members_have_no_offset_on_the_training_rows(name):
     z = members_of(name, fitted(name), X_test)
     ensemble, members = LOSSES[name](z - offsets, y_test)
     assert report.debiased_test_diversity == pytest.approx(members - ensemble, abs=1e-6)
+
+
+def test_offset_of_a_number_is_the_mean_distance_from_the_ensemble():
+    z = fitted("numbers").member_predict(X[TRAIN])
+
+    expected = (z - z.mean(0)).mean(axis=1)
+    np.testing.assert_allclose(offsets_of("numbers")[:, 0, 0], expected, atol=1e-5)
+
+
+def mean_predictions(name, ensemble, offsets):
+    """Of each member without its offset, on the training rows."""
+    natural = Reading("test", ensemble, X[TRAIN]).natural() - torch.as_tensor(offsets)
+    family = ensemble.net_.prediction_family_
+    return torch.stack([family.predicted(each).mean(0) for each in natural])
+
+
+@pytest.mark.parametrize(
+    "name", ["classes", "probabilities", "one logit", "labels", "counts", "variances"]
+)
+def test_members_without_their_offsets_have_the_same_mean_prediction(name):
+    """The condition of the least mean loss, of a convex problem."""
+    offsets = offsets_of(name)
+
+    np.testing.assert_allclose(offsets.sum(axis=0), 0, atol=1e-9)
+    before = mean_predictions(name, fitted(name), 0 * offsets)
+    after = mean_predictions(name, fitted(name), offsets)
+    assert (before.std(0) > 1e-3).all()
+    np.testing.assert_allclose(after.std(0), 0, atol=1e-5)
+
+
+@each_kind
+def test_offsets_add_to_the_diversity_of_the_training_rows(kind):
+    report = report_of(kind.name)
+
+    assert report.debiased_train_diversity < report.train_diversity - 1e-4
+
+
+def test_offsets_are_found_on_some_of_many_rows(monkeypatch):
+    monkeypatch.setattr(_offsets, "_MOST", 5 * 3 * 20)
+    some = offsets_of("classes")
+    reading = Reading("test", fitted("classes"), X[TRAIN][::2], Y_CLASSES[TRAIN][::2])
+
+    np.testing.assert_allclose(some, _offsets.cancelling_offsets(reading), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["classes", "numbers", "labels", "counts"])

@@ -72,15 +72,6 @@ def dropped_greedily(ensemble, loss, weight=None):
     return dropped + left
 
 
-def added_greedily(ensemble, loss):
-    chosen = []
-    while len(chosen) < N_MEMBERS:
-        others = [j for j in range(N_MEMBERS) if j not in chosen]
-        losses = [loss(ensemble, [*chosen, j]) for j in others]
-        chosen.append(others[np.argmin(losses)])
-    return chosen
-
-
 # -- the path --------------------------------------------------------------------------
 
 
@@ -93,15 +84,6 @@ def test_greedy_drops_whom_the_loss_misses_least(monkeypatch, name, rows_at_once
 
     expected = dropped_greedily(ensemble, LOSSES[name])
     np.testing.assert_array_equal(pruned.path_members, expected)
-
-
-@each_loss
-def test_forward_adds_who_helps_the_loss_most(name):
-    ensemble = ensemble_of(name)
-    pruned = prune_members(ensemble, X, BY_NAME[name].y, method="forward")
-
-    expected = added_greedily(ensemble, LOSSES[name])
-    np.testing.assert_array_equal(pruned.path_members[::-1], expected)
 
 
 @each_loss
@@ -136,7 +118,7 @@ def test_classes_count_by_the_weights_of_the_criterion():
 
 
 @each_kind
-@pytest.mark.parametrize("method", ["greedy", "forward", "ranked"])
+@pytest.mark.parametrize("method", ["greedy", "ranked"])
 def test_scores_of_the_path_are_those_of_its_ensembles(kind, method):
     ensemble = ensemble_of(kind.name)
     pruned = prune_members(ensemble, X, kind.y, method=method)
@@ -232,7 +214,7 @@ def test_score_decides_where_to_stop():
 
 def test_one_member_stays():
     one, y = fitted("numbers", n_estimators=1), BY_NAME["numbers"].y
-    for method in ("greedy", "forward", "ranked"):
+    for method in ("greedy", "ranked"):
         pruned = prune_members(one, X, y, method=method)
 
         np.testing.assert_array_equal(pruned.members, [0])

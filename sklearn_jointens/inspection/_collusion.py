@@ -4,16 +4,15 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.utils import Bunch, check_random_state
 from torch import Tensor
 
 from sklearn_jointens._compat import Interval, validate_params
 from sklearn_jointens.inspection._judging import Judge
+from sklearn_jointens.inspection._offsets import cancelling_offsets
 from sklearn_jointens.inspection._reading import Reading, unwrapped
 from sklearn_jointens.inspection._subsets import dropped_means
-from sklearn_jointens.losses import HeteroscedasticGaussian
 
 _READER = "collusion_report"
 _DROPPED_SHARES = (0.2, 0.4, 0.6)
@@ -44,10 +43,12 @@ def collusion_report(
     no use on new rows, and each depends on all others. Jeffares et al. [1]_ tell it by:
 
     - the diversity gap: diversity on the training rows less that on test rows;
-    - the debiased diversity: what is left of the diversity without each member's mean
-      offset from the ensemble, which is measured on the training rows, one number for
-      each natural parameter, and leaves the ensemble as it is. A large fall is
-      diversity that says the same of every row;
+    - the debiased diversity: what is left of the diversity without offsets of the
+      members, one number for each natural parameter, that cancel in the ensemble. They
+      are those that leave least on the training rows: under the squared loss each
+      member's mean distance from the ensemble, as in [1]_, and in general those without
+      which all members have the same mean prediction. Independent members have hardly
+      any;
     - the codependence: by how much the ensemble's loss rises when members are dropped
       at random, others for each test row.
 
@@ -167,7 +168,7 @@ def _check_independent(ensemble: Any) -> None:
 
 def _signs(train: Reading, test: Reading, n_repeats: int, seed: int) -> dict[str, Any]:
     """What is reported of one ensemble."""
-    offsets = _offsets(train)
+    offsets = cancelling_offsets(train)
     train_loss, train_diversity, train_debiased = _losses(train, offsets)
     test_loss, test_diversity, test_debiased = _losses(test, offsets)
     return {
@@ -181,25 +182,6 @@ def _signs(train: Reading, test: Reading, n_repeats: int, seed: int) -> dict[str
         "test_loss": test_loss,
         **_codependence(test, n_repeats, seed),
     }
-
-
-def _offsets(reading: Reading) -> Tensor:
-    """How far each member lies from the ensemble in the mean over rows.
-
-    Returns
-    -------
-    Tensor of shape (n_members, n_outputs, 1), dtype float64
-        Their mean over members is 0.
-    """
-    total: Any = 0.0
-    for _, natural in reading.chunks():
-        total = total + natural.sum(2, keepdim=True, dtype=torch.float64)
-    mean = total / reading.n_rows
-    offsets = mean - mean.mean(0)
-    if isinstance(reading.family, HeteroscedasticGaussian):
-        # Precisions have to stay above 0.
-        offsets.chunk(2, dim=1)[1].zero_()
-    return offsets
 
 
 def _losses(reading: Reading, offsets: Tensor) -> tuple[float, float, float]:

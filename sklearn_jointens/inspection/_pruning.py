@@ -24,13 +24,11 @@ _PIECE_ROWS = 64
 # What scores differ by where they are the same.
 _ROUNDING = 1e-12
 
-_METHODS = {"greedy", "forward", "ranked"}
-
 
 @validate_params(
     {
         "max_loss": [Interval(Real, 0, None, closed="left")],
-        "method": [StrOptions(_METHODS)],
+        "method": [StrOptions({"greedy", "ranked"})],
         "scoring": SCORING,
     },
     prefer_skip_nested_validation=True,
@@ -65,11 +63,10 @@ def prune_members(
     y : array-like of shape (n_samples,) or (n_samples, n_targets)
     max_loss : float, default=0.005
         How much of the score may be lost, in the units of the score.
-    method : {"greedy", "forward", "ranked"}, default="greedy"
+    method : {"greedy", "ranked"}, default="greedy"
         "greedy" drops the member without which the others lose least, and asks anew
-        after each. "forward" goes the path from its other end: from the best member, it
-        adds the one with which those chosen lose least. "ranked" asks once, of the
-        whole ensemble, which is many times faster.
+        after each. "ranked" asks once, of the whole ensemble: that is many times
+        faster, but of members that stand in for each other it drops both.
     scoring : str, callable or None, default=None
         A scorer as scikit-learn knows them; ``None`` is what `score` returns of the
         ensemble: accuracy of a classifier, R2 of a regressor. It says where to stop.
@@ -149,7 +146,7 @@ def prune_members(
 
 
 class _Piece:
-    """Some rows of an ensemble that gains or loses one member after another.
+    """Some rows of an ensemble that loses one member after another.
 
     Parameters
     ----------
@@ -158,64 +155,54 @@ class _Piece:
         Encoded targets.
     weight : Tensor of shape (n_rows,), dtype float64
     family : Family
-    sign : {-1, 1}
-        -1 drops members of the whole ensemble, 1 adds members to none.
     """
 
     def __init__(
-        self, natural: Tensor, y: Tensor, weight: Tensor, family: Family, sign: int
+        self, natural: Tensor, y: Tensor, weight: Tensor, family: Family
     ) -> None:
         # In float32: there are as many ensembles to try as pairs of members.
         self.natural, self.target = measured(natural, y, family, torch.float32)
         if self.target.weight is not None:
             weight = weight * self.target.weight[0, 0]
-        self.weight, self.family, self.sign = weight, family, sign
+        self.weight, self.family = weight, family
         self.total = self.natural.sum(0, dtype=torch.float64)
-        if sign > 0:
-            self.total.zero_()
 
-    def losses(self, n_open: int, n_in: int) -> Tensor:
-        """Losses after each of the open members has changed sides, (n_open,).
-
-        Up to a factor, summed over rows.
-        """
+    def losses_without(self, n_left: int) -> Tensor:
+        """Losses without each of those left, (n_left,), summed over rows."""
         total = self.total.to(self.natural)
-        means = torch.add(total, self.natural[:n_open], alpha=self.sign).div_(n_in)
+        means = (total - self.natural[:n_left]).div_(n_left - 1)
         losses, _ = self.family.nll_and_mean(means.unsqueeze(0), self.target)
         return losses[0].double() @ self.weight
 
-    def move(self, place: int, last: int) -> None:
-        """Have an open member change sides; the last one takes its place."""
-        self.total.add_(self.natural[place], alpha=self.sign)
+    def drop(self, place: int, last: int) -> None:
+        """Drop the member at a place, which the last one takes."""
+        self.total -= self.natural[place]
         self.natural[place] = self.natural[last]
 
 
 def _dropping_order(reading: Reading, natural: Tensor, method: str) -> np.ndarray:
     """Members in the order in which they are dropped, and the one that stays."""
-    sign = 1 if method == "forward" else -1
+    members = np.arange(reading.n_members)
+    if len(members) == 1:
+        return members
     weights, y = torch.as_tensor(reading.weights()), reading.encoded
     pieces = [
-        _Piece(natural[..., rows], y[rows], weights[rows], reading.family, sign)
+        _Piece(natural[..., rows], y[rows], weights[rows], reading.family)
         for rows in gen_batches(reading.n_rows, _PIECE_ROWS)
     ]
-    members = np.arange(reading.n_members)
-    n_in = len(members) if sign < 0 else 0
+
+    def losses(n_left: int) -> Tensor:
+        return torch.stack([piece.losses_without(n_left) for piece in pieces]).sum(0)
+
     if method == "ranked":
-        return _losses(pieces, len(members), n_in + sign).argsort(stable=True).numpy()
-    order = []
-    for last in members[:0:-1]:
-        n_in += sign
-        best = int(_losses(pieces, last + 1, n_in).argmin())
-        order.append(members[best])
-        members[best] = members[last]
+        return losses(len(members)).argsort(stable=True).numpy()
+    # Those that are dropped gather at the end.
+    for last in range(len(members) - 1, 0, -1):
+        best = int(losses(last + 1).argmin())
         for piece in pieces:
-            piece.move(best, last)
-    order.append(members[0])
-    return np.array(order[::-sign])
-
-
-def _losses(pieces: list[_Piece], n_open: int, n_in: int) -> Tensor:
-    return torch.stack([piece.losses(n_open, n_in) for piece in pieces]).sum(0)
+            piece.drop(best, last)
+        members[[best, last]] = members[[last, best]]
+    return members[::-1]
 
 
 def _path_scores(judge: Judge, natural: Tensor, order: np.ndarray) -> np.ndarray:

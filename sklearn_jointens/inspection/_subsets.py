@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sklearn_jointens.inspection._judging import Judge
 
-# Numbers that are worked on at once, 16 MB of them in float32.
-_BLOCK = 2**22
+# Numbers that are worked on at once: few enough for the cache, enough for one call.
+_BLOCK = 2**20
 
 
 def blocks(n: int, size: int) -> Iterator[slice]:

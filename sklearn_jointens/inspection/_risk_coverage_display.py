@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
+from torch import Tensor
 
 from sklearn_jointens._compat import StrOptions, validate_params
 from sklearn_jointens.inspection._drawing import drawing_for
@@ -222,8 +223,9 @@ class RiskCoverageDisplay:
             ylabel=f"{risk_name} of the rows covered",
             xlim=(0, 1),
         )
-        self.ax_.set_ylim(bottom=min(0, self.ax_.get_ylim()[0]))
-        self.ax_.legend()
+        # A risk is seen beside no risk.
+        self.ax_.update_datalim([(0, 0)])
+        drawing.draw_legend([self.ax_])
         return self
 
     def _label(self, name: str | None) -> str:
@@ -248,7 +250,7 @@ def _measured(
         measure = next(name for name in defaults if name in known)
     if measure not in known:
         raise ValueError(
-            f"The 'measure' parameter of {caller} must be a str among {set(known)} for "
+            f"The 'measure' parameter of {caller} must be one of {list(known)} for "
             f"this ensemble, an array, or None. Got {measure!r} instead."
         )
     values = known[measure]
@@ -258,14 +260,28 @@ def _measured(
 def _lost(reading: Reading, risk: str) -> tuple[np.ndarray, str]:
     """What each row loses (n_samples,), and what that is called."""
     if risk == "loss":
-        of_rows = np.empty(reading.n_rows)
-        for rows, natural in reading.chunks():
-            mean = natural.double().mean(0, keepdim=True)
-            of_rows[rows] = reading.losses(mean, rows).losses[0]
-        return of_rows, "Loss"
-    predicted = reading.ensemble.predict(reading.X)
-    if is_classifier(reading.ensemble):
-        is_wrong = predicted != reading.y
-        return is_wrong.reshape(len(is_wrong), -1).any(axis=1), "Error rate"
-    squares = (predicted - reading.y) ** 2
-    return squares.reshape(len(squares), -1).mean(axis=1), "Mean squared error"
+        of_chunk, name = _loss, "Loss"
+    elif is_classifier(reading.ensemble):
+        of_chunk, name = _is_wrong, "Error rate"
+    else:
+        of_chunk, name = _squared_error, "Mean squared error"
+    losses = np.empty(reading.n_rows)
+    for rows, natural in reading.chunks():
+        losses[rows] = of_chunk(reading, rows, natural.mean(0))
+    return losses, name
+
+
+def _loss(reading: Reading, rows: slice, ensemble: Tensor) -> Any:
+    return reading.losses(ensemble[None], rows).losses[0]
+
+
+def _is_wrong(reading: Reading, rows: slice, ensemble: Tensor) -> Any:
+    assert reading.encoded is not None
+    return ~reading.family.correct(ensemble[None], reading.encoded[rows])[0]
+
+
+def _squared_error(reading: Reading, rows: slice, ensemble: Tensor) -> Any:
+    assert reading.y is not None
+    predicted = reading.targets.decode(reading.family.predicted(ensemble).numpy())
+    squares = (predicted - reading.y[rows]) ** 2
+    return squares.reshape(len(squares), -1).mean(axis=1)

@@ -168,8 +168,9 @@ def _of_classes(reading: Reading, natural: Tensor) -> dict[str, Any]:
 
 def _of_numbers(reading: Reading, natural: Tensor) -> dict[str, Any]:
     targets = reading.targets
+    # A nonlinearity of the user's takes outputs as they are.
+    predicted = reading.family.predicted(natural).double()
     natural = natural.double()
-    predicted = reading.family.predicted(natural)
     between = targets.decode_std(predicted.std(0, correction=0).numpy()) ** 2
     within = _variance_within(reading, natural, predicted)
     return {

@@ -14,7 +14,11 @@ from sklearn_jointens._search import (
 )
 from sklearn_jointens._tabular import tabular_classifier, tabular_regressor
 from sklearn_jointens.nn._way import Vectorization
-from sklearn_jointens.training import DivergenceError, MemberFolds
+from sklearn_jointens.training import (
+    DivergenceError,
+    MemberDominanceWarning,
+    MemberFolds,
+)
 
 __version__ = "0.1.0.dev0"
 
@@ -25,6 +29,7 @@ __all__ = [
     "JointEnsembleClassifierCV",
     "JointEnsembleRegressor",
     "JointEnsembleRegressorCV",
+    "MemberDominanceWarning",
     "MemberFolds",
     "OutOfBagWarning",
     "ProbabilitiesAsLogitsWarning",

@@ -374,7 +374,7 @@ def _history_of(history: Any, kept: np.ndarray) -> Any:
             # Members that were added later have no part in early epochs.
             name: [row[name][j] for j in kept if j < len(row[name])]
             for name in row
-            if name.endswith(("_member_losses", "_member_accuracies"))
+            if name.endswith(("_member_losses", "_member_accuracies", "_member_gains"))
         }
         restricted.append({**row, **lists})
     return restricted

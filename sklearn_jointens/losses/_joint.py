@@ -35,6 +35,8 @@ class JointTerms(NamedTuple):
 or None
         Whether a member predicts the target; None where that was not asked for, or is
         no question.
+    member_outputs : Tensor of shape (n_groups, n_members, n_samples, ...)
+        What the members have put out, without its history.
     """
 
     loss: Tensor
@@ -43,6 +45,7 @@ or None
     member_losses: Tensor
     ensemble_output: Tensor
     member_correct: Tensor | None
+    member_outputs: Tensor
 
     @property
     def diversity(self) -> Tensor:
@@ -59,6 +62,7 @@ or None
             self.member_losses[one],
             self.ensemble_output[one, :n_samples],
             None if correct is None else correct[one, :, :n_samples],
+            self.member_outputs[one, :, :n_samples],
         )
 
 
@@ -240,7 +244,13 @@ or None
     else:
         loss = losses.sum()
     return JointTerms(
-        loss, losses, ensemble_losses, member_losses, output.squeeze(1), correct
+        loss,
+        losses,
+        ensemble_losses,
+        member_losses,
+        output.squeeze(1),
+        correct,
+        outputs.detach().unflatten(0, (len(y), -1)),
     )
 
 

@@ -7,6 +7,7 @@ from sklearn_jointens.training._copies import (
     resolve_device,
     unfitted_net,
 )
+from sklearn_jointens.training._dominance import MemberDominanceWarning
 from sklearn_jointens.training._folds import Folds, MemberFolds
 from sklearn_jointens.training._interrupts import interrupt, no_interrupt_lost
 from sklearn_jointens.training._joint_net import (
@@ -40,6 +41,7 @@ __all__ = [
     "DivergenceError",
     "Folds",
     "JointNet",
+    "MemberDominanceWarning",
     "MemberFolds",
     "MemberNet",
     "MemberNetClassifier",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNet
+from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -26,6 +27,7 @@ from sklearn_jointens.training._callbacks import (
     mark_restored,
 )
 from sklearn_jointens.training._copies import derived_net
+from sklearn_jointens.training._dominance import warn_of_dominance
 from sklearn_jointens.training._epoch import (
     Step,
     lone_rows_explained,
@@ -69,6 +71,7 @@ class JointNet(MemberNet):
     # Whether training came to its end, by itself or as somebody's code wanted. After
     # Ctrl-C, from which skorch returns as from any end, it did not; None is before.
     has_ended_: bool | None = None
+    has_warned_: bool = False  # of a member that dominates
 
     # How the steps of the last fit were taken, and why; see `step_graph`.
     stepping_: str
@@ -280,7 +283,10 @@ class JointNet(MemberNet):
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **kw: Any) -> None:
         super().on_train_begin(net, X=X, y=y, **kw)
         self.some_members_ = SomeMembers()
-        self.records_ = {True: EpochRecord("train"), False: EpochRecord("valid")}
+        self.records_ = {
+            True: EpochRecord("train", self.family_),
+            False: EpochRecord("valid"),
+        }
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
@@ -297,7 +303,10 @@ class JointNet(MemberNet):
     ) -> None:
         vars(self).pop("step_", None)
         super().on_batch_end(net, batch=batch, training=training, **step)
-        self.records_[training].add(step["terms"], step.get("members"))
+        terms, record = step["terms"], self.records_[training]
+        record.add(terms, step.get("members"))
+        if training:
+            record.last_rows.add(terms.member_outputs[0], unpack_data(batch)[1])
 
     def on_epoch_end(self, net: Any, **kw: Any) -> None:
         super().on_epoch_end(net, **kw)
@@ -317,6 +326,8 @@ class JointNet(MemberNet):
                         self.history.record(name, values)
             elif method_name == "on_train_end":
                 mark_restored(self)
+        if method_name == "on_epoch_end":
+            warn_of_dominance(self)
 
     # -- predicting ------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sklearn_jointens.losses import JointTerms
+from sklearn_jointens.losses import Family, JointTerms
+from sklearn_jointens.training._dominance import LastRows, effective_members
 
 
 class EpochRecord:
@@ -15,6 +16,9 @@ class EpochRecord:
     ----------
     prefix : {"train", "valid"}
         Of the names in the history.
+    family : Family or None, default=None
+        Of the members, whose gains at the end of the epoch are measured with it;
+        ``None`` is not to measure them.
     """
 
     # Names that a printed line leaves out: the loss beside them says the same.
@@ -24,8 +28,9 @@ class EpochRecord:
         for name in ("ensemble_loss", "member_loss")
     ]
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, family: Family | None = None) -> None:
         self.prefix = prefix
+        self.family = family
         self.clear()
 
     def clear(self) -> None:
@@ -33,6 +38,8 @@ class EpochRecord:
         self._batches: list[tuple[int, Tensor, Tensor, Tensor | None]] = []
         self._members: list[Tensor | None] = []
         self._averages: list[Tensor] | None = None
+        self.last_rows = LastRows()
+        self._gains: list[float] | None = None
 
     def add(self, terms: JointTerms, members: Tensor | None = None) -> None:
         """Take in a batch of one ensemble.
@@ -88,17 +95,26 @@ class EpochRecord:
             rows[own] += size
         return total / rows
 
+    def gains(self) -> list[float] | None:
+        """Each member's gain over the last rows, if that is asked for."""
+        if self._gains is None and self.family is not None:
+            self._gains = self.last_rows.gains(self.family).tolist()
+        return self._gains
+
     def scalars(self) -> dict[str, float]:
         """Numbers by name in the history."""
         if not self._batches:
             return {}
         ensemble_loss, member_losses, *_ = self._average()
         member_loss = member_losses.mean()
-        values = {
+        values: dict[str, Tensor | float] = {
             "ensemble_loss": ensemble_loss,
             "member_loss": member_loss,
             "diversity": member_loss - ensemble_loss,
         }
+        gains = self.gains()
+        if gains is not None:
+            values["effective_members"] = effective_members(gains)
         return {f"{self.prefix}_{name}": float(v) for name, v in values.items()}
 
     def by_member(self) -> dict[str, list[float]]:
@@ -107,10 +123,14 @@ class EpochRecord:
             return {}
         names = ("member_losses", "member_accuracies")
         _, *of_members = self._average()
-        return {
+        lists = {
             f"{self.prefix}_{name}": values.tolist()
             for name, values in zip(names, of_members, strict=False)
         }
+        gains = self.gains()
+        return (
+            lists if gains is None else {**lists, f"{self.prefix}_member_gains": gains}
+        )
 
 
 def _mean(weight: Tensor, values: Sequence[Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ all ensembles by one program. Streams need not be in step: each goes on to its n
 epoch when its batches are used up, so that no step is taken for a part of them only.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 from sklearn_jointens.losses import JointTerms
 from sklearn_jointens.training._batches import Batch
 from sklearn_jointens.training._callbacks import DELAY_SECONDS
+from sklearn_jointens.training._dominance import n_batches_of_last_rows
 from sklearn_jointens.training._heap import steady_heap
 from sklearn_jointens.training._interrupts import is_interrupt
 from sklearn_jointens.training._joint_net import DivergenceError
@@ -97,6 +99,9 @@ class _GroupLoop:
         # of a stream begins among them.
         self._figures: list[Tensor] = []
         self._start: dict[Stream, int] = {}
+        # Outputs and targets of the last steps, of all groups.
+        batch_size = min(group.stream.iterator_train.batch_size for group in run.groups)
+        self._last: deque[Any] = deque(maxlen=n_batches_of_last_rows(batch_size))
         self._arrange()
 
     def _arrange(self) -> None:
@@ -132,6 +137,7 @@ class _GroupLoop:
         batch = self._collator.collate(indices)
         terms = self.run.step(batch)
         self._figures.append(_figures_of(terms, batch.sizes))
+        self._last.append((terms.member_outputs, batch.y, batch.sizes))
         self.bar.update(len(batch.sizes))
 
     # -- the end of an epoch ---------------------------------------------------------
@@ -172,6 +178,10 @@ class _GroupLoop:
                 net.history.record_batch("train_batch_size", n_rows)
                 net.history.record("train_batch_count", len(sizes))
                 net.records_[True].add_means(n_rows, ensemble_loss, *of_members)
+                # All of one epoch: each step took a batch of the stream.
+                for outputs, y, n_of in [*self._last][-len(sizes) :]:
+                    rows = slice(n_of[g])
+                    net.records_[True].last_rows.add(outputs[g, :, rows], y[g, rows])
 
     @staticmethod
     def _is_healthy(group: Group) -> bool:
@@ -258,6 +268,11 @@ class _GroupLoop:
 
     def _keep(self, left: Sequence[int]) -> None:
         self._figures = [figures[list(left)] for figures in self._figures]
+        last = [
+            (outputs[list(left)], y[list(left)], [sizes[g] for g in left])
+            for outputs, y, sizes in self._last
+        ]
+        self._last = deque(last, self._last.maxlen)
         if left:
             self.run.keep(left)
         else:

@@ -1,0 +1,197 @@
+"""Whether one member does the work of all, as joint training may have it."""
+
+import math
+import sys
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sklearn_jointens.losses import Family
+
+# Enough for shares of the members to be steady, and no more than a batch or a few.
+_N_ROWS = 256
+
+# Chosen with `examples/dominance_rates.py` on data that do not judge it: what the
+# ensemble gains where it knows something of the targets, and for how many epochs one
+# member has to do the work, as one may only be the first to learn.
+LEARNED = 0.1
+_N_EPOCHS = 2
+
+# The code between a fit and whoever calls it.
+_BETWEEN = {"joblib", "sklearn", "sklearn_jointens", "skorch", "torch"}
+
+
+class MemberDominanceWarning(UserWarning):
+    """One member does the work of all, and the others hardly learn."""
+
+
+def member_gains(natural: Tensor, y: Tensor) -> Tensor:
+    """What each member knows of the targets: ``Cov(z_j, T(y)) / Var(T(y))``.
+
+    T is the statistic of the targets that the natural parameters z go with: the
+    targets themselves, or the indicators of classes; covariances of several outputs
+    are added up. Whatever is constant gains nothing, however large it is. The mean
+    over members is the gain of the ensemble, whose natural parameters are the mean.
+
+    Parameters
+    ----------
+    natural : Tensor of shape (n_members, n_outputs, n_samples)
+        Only the first outputs are looked at where there are more than targets.
+    y : Tensor of shape (n_samples,) or (n_samples, n_targets)
+        Encoded targets; classes are integers.
+
+    Returns
+    -------
+    Tensor of shape (n_members,)
+        0 where all targets are alike.
+    """
+    if not y.is_floating_point():
+        y = F.one_hot(y.long(), natural.shape[1])
+    statistic = y.to(natural).reshape(len(y), -1).T
+    statistic = statistic - statistic.mean(1, keepdim=True)
+    natural = natural[:, : len(statistic)]
+    natural = natural - natural.mean(2, keepdim=True)
+    tiny = torch.finfo(natural.dtype).tiny
+    variance = statistic.square().sum().clamp_min(tiny)
+    return (natural * statistic).sum((1, 2)) / variance
+
+
+def effective_members(gains: Any) -> float:
+    """How many members do the work: ``sum(g)**2 / sum(g**2)`` of gains above 0.
+
+    Parameters
+    ----------
+    gains : array-like of shape (n_members,)
+
+    Returns
+    -------
+    float
+        As many as there are when all gain alike, 1 when one gains everything, and 0
+        when nobody gains.
+    """
+    shares = np.clip(np.asarray(gains, dtype=np.float64), 0, None)
+    if not shares.any():
+        return 0.0
+    shares /= shares.max()
+    return float(shares.sum() ** 2 / np.square(shares).sum())
+
+
+def dominant_member(gains: Sequence[Sequence[float]]) -> int | None:
+    """The member that does the work of all, if one does.
+
+    In the last epochs the ensemble knew something of the targets, and its effective
+    members were nearer to one than to all: at most the root of their number.
+
+    Parameters
+    ----------
+    gains : sequence of n_epochs sequences of n_members floats
+        `member_gains` of each epoch.
+
+    Returns
+    -------
+    int or None
+    """
+    last = gains[-_N_EPOCHS:]
+    # Members that have just come have had no time to learn.
+    n_members = {len(own) for own in last}
+    if len(last) < _N_EPOCHS or len(n_members) > 1 or n_members == {1}:
+        return None
+    is_one = all(
+        np.mean(own) >= LEARNED and effective_members(own) <= math.sqrt(len(own))
+        for own in last
+    )
+    return int(np.argmax(last[-1])) if is_one else None
+
+
+class LastRows:
+    """What members have put out for the last rows of an epoch.
+
+    Enough to measure their gains once an epoch, at no cost in its steps.
+    """
+
+    def __init__(self) -> None:
+        self._batches: deque[tuple[Tensor, Tensor]] = deque()
+        self._n_rows = 0
+
+    def add(self, outputs: Tensor, y: Any) -> None:
+        """Take in a batch, and let go of what is not among the last rows.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (n_members, n_samples, ...)
+        y : Tensor of shape (n_samples,) or (n_samples, n_targets)
+        """
+        self._batches.append((outputs, y))
+        self._n_rows += outputs.shape[1]
+        while self._n_rows - self._batches[0][0].shape[1] >= _N_ROWS:
+            self._n_rows -= self._batches.popleft()[0].shape[1]
+
+    def gains(self, family: Family) -> Tensor:
+        """`member_gains` of these rows."""
+        outputs, targets = zip(*self._batches, strict=True)
+        natural = family.natural(torch.cat(outputs, 1))
+        y = torch.cat([torch.as_tensor(y) for y in targets])
+        return member_gains(natural, y.to(natural.device)).cpu()
+
+
+def n_batches_of_last_rows(batch_size: int) -> int:
+    """How many batches there may be in `LastRows`."""
+    return 1 + math.ceil(_N_ROWS / batch_size)
+
+
+def warn_of_dominance(net: Any) -> None:
+    """Warn when one member does the work of all: once, at the end of an epoch.
+
+    Not in a search, which compares values of lam and trains without `fit_loop`.
+
+    Parameters
+    ----------
+    net : JointNet
+    """
+    is_in_fit_loop = net.has_ended_ is False
+    if net.has_warned_ or net.lam_ == 0 or not is_in_fit_loop:
+        return
+    rows = [row for row in net.history[-_N_EPOCHS:] if "train_member_gains" in row]
+    member = dominant_member([row["train_member_gains"] for row in rows])
+    if member is None:
+        return
+    vars(net)["has_warned_"] = True
+    row = rows[-1]
+    gains = np.clip(row["train_member_gains"], 0, None)
+    warnings.warn(
+        f"Member {member} does most of the work of all {len(gains)}: in epoch "
+        f"{row['epoch']}, {gains[member] / gains.sum():.0%} of what the ensemble knows "
+        f"of the targets is its own{_accuracies(row, member)}, which makes "
+        f"{row['train_effective_members']:.1f} effective members. With lam="
+        f"{net.lam_:g}, members with capacity to spare leave it at that. Lower 'lam', "
+        "make members smaller, or train them independently with lam=0.",
+        MemberDominanceWarning,
+        stacklevel=_level_of_caller(),
+    )
+
+
+def _accuracies(row: dict[str, Any], member: int) -> str:
+    """How often the member is right, and the others; of classes and labels alone."""
+    if "train_member_accuracies" not in row:
+        return ""
+    accuracies = np.array(row["train_member_accuracies"])
+    others = np.median(np.delete(accuracies, member))
+    return f" (accuracy {accuracies[member]:.2f}, the others' median {others:.2f})"
+
+
+def _level_of_caller() -> int:
+    """`stacklevel`, for whoever calls this, of the code that has called the fit."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and _package(frame) in _BETWEEN:
+        level, frame = level + 1, frame.f_back
+    return level + 1
+
+
+def _package(frame: Any) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -28,6 +28,7 @@ from sklearn_jointens.inspection._robustness_display import RobustnessCurveDispl
 _MOST_LISTED = 5
 
 _MAX_LOSS = 0.005
+_JUST_ABOVE = {"textcoords": "offset points", "fontsize": 9}
 
 
 def members(subject: Subject) -> Section | None:
@@ -77,7 +78,7 @@ def members(subject: Subject) -> Section | None:
 def learning(subject: Subject) -> Section | None:
     """Training, epoch by epoch."""
     ensemble = subject.ensemble
-    if not any("train_member_losses" in row for row in ensemble.history_):
+    if subject.history is None:
         return None
     return Section(
         "learning",
@@ -95,6 +96,46 @@ def learning(subject: Subject) -> Section | None:
                 lambda ax: LossDecompositionDisplay.from_estimator(ensemble, ax=ax),
                 "Ensemble loss, mean member loss and diversity against the epoch.",
                 "The loss and its parts, epoch by epoch.",
+            ),
+        ],
+    )
+
+
+def dominance(subject: Subject) -> Section | None:
+    """Whether one member does the work of all."""
+    history, effective = subject.history, subject.effective_members
+    if history is None or effective is None or subject.n_members < 2:
+        return None
+    now, n_members = effective[-1], subject.n_members
+    known = np.clip(history.of_members("member_gains")[-1], 0, None)
+    shares = known / known.sum() if known.any() else known
+    strongest = np.argsort(-shares, kind="stable")[:_MOST_LISTED]
+
+    def draw(ax: Any) -> None:
+        ax.plot(history.epochs, effective, color=DARK, marker=".")
+        for level, name in ((n_members, "All members alike"), (1, "One does all")):
+            ax.axhline(level, color="black", linestyle="--", linewidth=1)
+            ax.annotate(name, (history.epochs[0], level), (0, 4), **_JUST_ABOVE)
+        ax.set(xlabel="Epoch", ylabel="Effective members", ylim=(0, 1.15 * n_members))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+
+    return Section(
+        "dominance",
+        "Dominance",
+        "How many members do the work, by what each knows of the targets: as many as "
+        "there are when all know as much, 1 when one knows everything. Near 1, lower "
+        "lam or take smaller members.",
+        [
+            picture(
+                draw,
+                f"Effective members against the epoch; {now:.4g} of {n_members} in the "
+                "last.",
+                "Effective members, epoch by epoch, on the last rows of each.",
+            ),
+            table(
+                "Who knows most of the targets, in the last epoch",
+                ["Member", "Share of what is known"],
+                [(str(j), float(shares[j])) for j in strongest],
             ),
         ],
     )

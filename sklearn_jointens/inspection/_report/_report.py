@@ -19,6 +19,7 @@ _SECTIONS: list[Callable[[Subject], Section | None]] = [
     _about.scores,
     _members.members,
     _members.learning,
+    _members.dominance,
     _members.robustness,
     _members.diversity,
     _certainty.uncertainty,
@@ -179,12 +180,16 @@ def report(
 
 def _most_important(subject: Subject) -> list[tuple[str, Any]]:
     score, of_members = subject.scores
+    members: list[tuple[str, Any]] = [("Members", subject.n_members)]
+    effective = subject.effective_members
+    if effective is not None:
+        members.append(("Effective members", float(effective[-1])))
     return [
         (subject.score_name, score),
         ("Best member", float(of_members.max())),
         ("Mean member", float(of_members.mean())),
         ("Loss", subject.losses.ensemble_loss),
         ("Diversity", subject.losses.diversity),
-        ("Members", subject.n_members),
+        *members,
         ("lam", float(subject.ensemble.lam)),
     ]

@@ -9,6 +9,7 @@ from sklearn.utils import Bunch
 
 from sklearn_jointens.inspection._contributions import member_contributions
 from sklearn_jointens.inspection._decomposition import diversity_decomposition
+from sklearn_jointens.inspection._history import RecordedEpochs
 from sklearn_jointens.inspection._judging import Judge
 from sklearn_jointens.inspection._lam_curve import _label
 from sklearn_jointens.inspection._reading import Reading
@@ -73,6 +74,20 @@ class Subject:
         natural = self.reading.natural()
         (score,) = self._judge.scores(natural.mean(0, keepdim=True))
         return float(score), self._judge.scores(natural)
+
+    @cached_property
+    def history(self) -> RecordedEpochs | None:
+        """Of the training rows, if there is any."""
+        if not any("train_member_losses" in row for row in self.ensemble.history_):
+            return None
+        return RecordedEpochs("report", self.ensemble, "train")
+
+    @property
+    def effective_members(self) -> np.ndarray | None:
+        """How many members did the work in each epoch, if that is recorded."""
+        if self.history is None:
+            return None
+        return self.history.of_ensemble("effective_members")
 
     @cached_property
     def losses(self) -> Bunch:

@@ -87,6 +87,13 @@ class Page(HTMLParser):
         return self.cells[at + 1 : at + 4]
 
 
+@pytest.fixture
+def _quick(monkeypatch):
+    """Pages whose pictures are not looked at have empty ones."""
+    panels = "sklearn_jointens.inspection._panels"
+    monkeypatch.setattr(f"{panels}.svg_of", lambda draw: b"<svg/>")
+
+
 def read(made):
     return Page(made.html)
 
@@ -180,6 +187,7 @@ def test_one_member_has_nobody_to_be_compared_with(kind):
     )
 
 
+@pytest.mark.usefixtures("_quick")
 def test_names_of_classes_are_escaped():
     names = np.array(['<script>alert("1")</script>', "a & b", "'</td>'"])
     y = names[np.searchsorted(np.unique(CLASSES.y), CLASSES.y)]
@@ -231,6 +239,7 @@ def test_members_are_listed_with_what_they_give(fitted, made):
         assert near(gives, found.contributions[j])
 
 
+@pytest.mark.usefixtures("_quick")
 def test_of_many_members_the_best_and_the_weakest_are_listed():
     fitted = NUMBERS.ensemble(n_estimators=13).fit(rows(), NUMBERS.y)
 
@@ -255,6 +264,30 @@ def test_robustness_and_pruning_are_told(fitted, made):
     assert near(page.row("Parameters")[0], found.n_parameters)
 
 
+@pytest.mark.usefixtures("_quick")
+def test_dominance_is_that_of_the_epoch_whose_weights_are_left():
+    fitted = NUMBERS.ensemble().fit(rows(), NUMBERS.y)
+    fitted.history_[1]["restored"] = True
+    fitted.history_[1]["train_effective_members"] = 1.75
+    fitted.history_[1]["train_member_gains"] = [0.1, -0.2, 0.3]
+
+    page = read(fitted.report(rows(), NUMBERS.y))
+
+    assert "1.75" in page.cells
+    at = page.cells.index("Share of what all know")
+    assert page.cells[at + 1 : at + 7] == ["2", "0.75", "0", "0.25", "1", "0"]
+
+
+@pytest.mark.usefixtures("_quick")
+def test_a_history_without_members_leaves_learning_out():
+    fitted = NUMBERS.ensemble(NUMBERS.member(max_epochs=0)).fit(rows(), NUMBERS.y)
+
+    sections = read(fitted.report(rows(), NUMBERS.y)).sections
+
+    assert not {"learning", "dominance"}.intersection(sections)
+
+
+@pytest.mark.usefixtures("_quick")
 def test_uncertainty_of_wrong_rows_stands_beside_that_of_right_ones():
     fitted = LABELS.ensemble(lam=0.0).fit(rows(), LABELS.y)
 
@@ -274,6 +307,7 @@ def test_spread_that_was_rewarded_is_told(made):
     assert "lam = 0.5 has rewarded the members" in read(made).text
 
 
+@pytest.mark.usefixtures("_quick")
 def test_signs_of_collusion_need_the_rows_of_training(fitted, made):
     X, y = rows(), CLASSES.y
     independent = CLASSES.ensemble(lam=0.0).fit(X, y)
@@ -287,6 +321,7 @@ def test_signs_of_collusion_need_the_rows_of_training(fitted, made):
     assert near(theirs, found.independent.train_diversity)
 
 
+@pytest.mark.usefixtures("_quick")
 def test_scoring_and_weights_count(fitted):
     weight = np.repeat([1.0, 3.0], 30)
 
@@ -301,6 +336,7 @@ def test_scoring_and_weights_count(fitted):
     assert near(shown, loss.ensemble_loss)
 
 
+@pytest.mark.usefixtures("_quick")
 def test_rows_that_are_all_right_have_none_that_are_wrong():
     X = rows()
     y = (X[:, 0] > 0).astype(int)
@@ -315,6 +351,7 @@ def test_rows_that_are_all_right_have_none_that_are_wrong():
 # -- where it comes from, and where it goes ------------------------------------------
 
 
+@pytest.mark.usefixtures("_quick")
 def test_it_is_the_same_after_pickling_and_from_a_file(fitted, tmp_path):
     fitted.save(tmp_path / "ensemble")
     loaded = JointEnsembleClassifier.load(tmp_path / "ensemble", CLASSES.member())
@@ -327,12 +364,14 @@ def test_it_is_the_same_after_pickling_and_from_a_file(fitted, tmp_path):
         assert "learning" in page.sections
 
 
+@pytest.mark.usefixtures("_quick")
 def test_some_of_the_members_have_a_report(fitted):
     page = read(fitted.drop_members([1]).report(rows(), CLASSES.y))
 
     assert "JointEnsembleClassifier with 2 members" in page.text
 
 
+@pytest.mark.usefixtures("_quick")
 def test_searches_and_pipelines_have_one():
     X, y = rows(), CLASSES.y
     search = CLASSES.search().fit(X, y)

@@ -95,7 +95,7 @@ def _meaning(lam: float) -> str:
 
 
 def _epochs(n_epochs: int, best: int) -> str:
-    return str(n_epochs) if best == n_epochs else f"{n_epochs}, the best of them {best}"
+    return f"{n_epochs} (weights of epoch {best})" if best < n_epochs else str(n_epochs)
 
 
 def _targets(subject: Subject) -> str:

@@ -106,8 +106,8 @@ def dominance(subject: Subject) -> Section | None:
     history, effective = subject.history, subject.effective_members
     if history is None or effective is None or subject.n_members < 2:
         return None
-    now, n_members = effective[-1], subject.n_members
-    known = np.clip(history.of_members("member_gains")[-1], 0, None)
+    n_members, epoch = subject.n_members, subject.ensemble.best_epoch_
+    known = np.clip(history.of_members("member_gains")[epoch - 1], 0, None)
     shares = known / known.sum() if known.any() else known
     strongest = np.argsort(-shares, kind="stable")[:_MOST_LISTED]
 
@@ -128,13 +128,13 @@ def dominance(subject: Subject) -> Section | None:
         [
             picture(
                 draw,
-                f"Effective members against the epoch; {now:.4g} of {n_members} in the "
-                "last.",
-                "Effective members, epoch by epoch, on the last rows of each.",
+                f"Effective members against the epoch: {effective[epoch - 1]:.4g} of "
+                f"{n_members} in epoch {epoch}.",
+                "Effective members, epoch by epoch, on its last training rows.",
             ),
             table(
-                "Who knows most of the targets, in the last epoch",
-                ["Member", "Share of what is known"],
+                f"Who knew most of the targets in epoch {epoch}",
+                ["Member", "Share of what all know"],
                 [(str(j), float(shares[j])) for j in strongest],
             ),
         ],
@@ -181,13 +181,13 @@ def diversity(subject: Subject) -> Section | None:
         return None
     found = pairwise_disagreement(subject.ensemble, subject.X)
     pairs = found[np.triu_indices(subject.n_members, 1)]
-    what = "Root mean squared difference of two members"
+    what, name = "Root mean squared difference of two members", "Difference"
     if subject.has_classes:
         of = "rows" if subject.y.ndim == 1 else "rows and labels"
-        what = f"Share of {of} on which two members differ"
+        what, name = f"Share of {of} on which two members differ", "Disagreement"
     parts = [
         picture(
-            lambda ax: DiversityMapDisplay(disagreement=found).plot(ax=ax),
+            lambda ax: DiversityMapDisplay(disagreement=found, name=name).plot(ax=ax),
             f"{what}: from {pairs.min():.4g} to {pairs.max():.4g}, {pairs.mean():.4g} "
             "in the mean.",
             f"{what}.",
@@ -240,8 +240,8 @@ def pruning(subject: Subject) -> Section | None:
 
 
 def _deviation(scores: np.ndarray) -> float:
-    # Of scores that are all the same, NumPy's is not quite 0.
-    return float(scores.std()) if np.ptp(scores) else 0.0
+    are_alike = np.allclose(scores, scores[0], rtol=1e-12, atol=0)
+    return 0.0 if are_alike else float(scores.std())  # not of rounding alone
 
 
 def _collusion(subject: Subject) -> str:

@@ -181,9 +181,9 @@ def report(
 def _most_important(subject: Subject) -> list[tuple[str, Any]]:
     score, of_members = subject.scores
     members: list[tuple[str, Any]] = [("Members", subject.n_members)]
-    effective = subject.effective_members
+    effective, best = subject.effective_members, subject.ensemble.best_epoch_
     if effective is not None:
-        members.append(("Effective members", float(effective[-1])))
+        members.append(("Effective members", float(effective[best - 1])))
     return [
         (subject.score_name, score),
         ("Best member", float(of_members.max())),

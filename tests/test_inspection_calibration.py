@@ -115,13 +115,13 @@ def test_wrong_input_is_told():
 
 
 def too_sure(name):
-    """An ensemble that has learned the first half of the rows by heart."""
+    """An ensemble that has learned half of the rows by heart, and the other half."""
     kind = OF[name]
     half = slice(len(X) // 2)
     net = (
-        mlp_classifier((16,), max_epochs=60, batch_size=16, lr=0.05)
+        mlp_classifier((16,), max_epochs=10, batch_size=16, lr=0.05)
         if name == "classes"
-        else kind.member(max_epochs=200, lr=1.0)
+        else kind.member(max_epochs=100, lr=1.0)
     )
     clf = JointEnsembleClassifier(net, n_estimators=3, lam=0.9, random_state=0)
     return clf.fit(X[half], kind.y[half]), X[len(X) // 2 :], kind.y[len(X) // 2 :]
@@ -130,6 +130,7 @@ def too_sure(name):
 @needs_temperature
 @pytest.mark.parametrize("name", ["classes", "one logit"])
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.filterwarnings("ignore:Since FrozenEstimator")  # weights T, as it should
 def test_one_temperature_of_the_mean_logits_has_the_least_loss(name, weighted):
     clf, X_held, y_held = too_sure(name)
     weight = 1.0 + np.arange(len(X_held)) % 3 if weighted else np.ones(len(X_held))
@@ -150,7 +151,7 @@ def test_one_temperature_of_the_mean_logits_has_the_least_loss(name, weighted):
 
     proba = calibrated.predict_proba(X_held)
     np.testing.assert_allclose(
-        proba, softmax(mean_logits / temperature, axis=1), rtol=1e-3, atol=1e-5
+        proba, softmax(mean_logits / temperature, axis=1), rtol=1e-4, atol=1e-6
     )
     assert temperature > 1.2
     fitted_loss = log_loss(y_held, proba, sample_weight=weight)

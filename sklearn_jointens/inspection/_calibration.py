@@ -28,11 +28,16 @@ def calibration(
     One temperature for the whole ensemble, fitted on rows that no member has learned
     from, is what scikit-learn (1.8 or later) makes of it::
 
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.frozen import FrozenEstimator
+
         CalibratedClassifierCV(FrozenEstimator(clf), method="temperature").fit(X, y)
 
     Its ``softmax(log(p) / T)`` is the softmax of the members' mean logits divided by T,
-    for p is their softmax. No prediction changes, and T has the least loss. (It knows
-    probabilities down to 1e-12.)
+    for p is their softmax; T has the least loss on these rows, and no prediction
+    changes. (Probabilities below 1e-12, as of members that know their rows by heart,
+    are 1e-12 to scikit-learn. With `sample_weight` it warns that they weigh the
+    calibration alone, which is what they are for here.)
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
 """`LamCurveDisplay`: score, members' score and diversity against lam."""
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from sklearn_jointens._compat import StrOptions, validate_params
+from sklearn_jointens.inspection._drawing import drawing_for
 from sklearn_jointens.inspection._search_results import read_search
 
 # The parameter that holds each curve, and what the curve looks like: hues that differ
@@ -149,7 +149,7 @@ class LamCurveDisplay:
             It is not fitted.
         """
         # Said before any work, as scikit-learn's displays do.
-        _drawing(f"{cls.__name__}.from_estimator")
+        drawing_for(f"{cls.__name__}.from_estimator")
         results = read_search(search, metric)._asdict()
         if score_name is not None:
             results["score_name"] = score_name
@@ -222,13 +222,14 @@ class LamCurveDisplay:
         ValueError
             A parameter, or the shape of an array, is not valid.
         """
-        drawing = _drawing(f"{type(self).__name__}.plot")
+        caller = f"{type(self).__name__}.plot"
+        drawing = drawing_for(caller)
         lams, curves = self._sorted_by_lam(negate_score)
         self.axes_ = drawing.make_axes(ax, curves)
         self.ax_ = self.axes_["ensemble"]
         self.figure_ = self.ax_.figure
         panels = drawing.panels_of(self.axes_.values())
-        x = drawing.set_lam_scale(self.axes_.values(), lams, x_scale)
+        x = drawing.set_lam_scale(caller, self.axes_.values(), lams, x_scale)
 
         styles = {
             "ensemble": line_kw,
@@ -325,18 +326,6 @@ class LamCurveDisplay:
                 axes.tick_params(axis="y", labelcolor=colour)
             else:
                 axes.set_ylabel(score_label)
-
-
-def _drawing(caller: str) -> ModuleType:
-    """The module that draws, which needs matplotlib, an optional dependency."""
-    try:
-        from sklearn_jointens.inspection import _panels
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} requires matplotlib. You can install it with `pip install "
-            "matplotlib`."
-        ) from error
-    return _panels
 
 
 def _label(name: str, negate: bool) -> str:

@@ -1,4 +1,4 @@
-"""Axes for curves against lam. The one file that needs matplotlib."""
+"""Axes, lines and legends as displays share them. It needs matplotlib."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,8 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cbook import normalize_kwargs
+from matplotlib.colorbar import Colorbar
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, Formatter
+from matplotlib.ticker import FixedLocator, Formatter, MaxNLocator
 
 
 class LamFormatter(Formatter):
@@ -74,7 +76,50 @@ def _new_axes(curves: list[str]) -> dict[str, Axes]:
     return axes
 
 
-def set_lam_scale(axes: Iterable[Axes], lams: np.ndarray, x_scale: str) -> np.ndarray:
+def one_axes(caller: str, ax: Any) -> Axes:
+    """The axes that were given, or those of a new figure.
+
+    Raises
+    ------
+    ValueError
+        They are no axes of matplotlib.
+    """
+    if ax is None:
+        return plt.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise ValueError(
+            f"The 'ax' parameter of {caller} must be an Axes of matplotlib, or None. "
+            f"Got {ax!r} instead."
+        )
+    return ax
+
+
+def axes_for_image(caller: str, ax: Any, n_rows: int, n_columns: int) -> Axes:
+    """The axes that were given, or those of a new figure that an image fills.
+
+    Raises
+    ------
+    ValueError
+        They are no axes of matplotlib.
+    """
+    if ax is not None:
+        return one_axes(caller, ax)
+    width = 8.0
+    height = np.clip(width * n_rows / n_columns, 1.6, 12)
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def colour_bar(image: AxesImage, label: str) -> Colorbar:
+    """What the colours of an image mean, beside it."""
+    bar = image.axes.figure.colorbar(image, ax=image.axes, fraction=0.03, pad=0.01)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def set_lam_scale(
+    caller: str, axes: Iterable[Axes], lams: np.ndarray, x_scale: str
+) -> np.ndarray:
     """Make the x axes show lam, evenly spaced or true to scale.
 
     Returns
@@ -94,9 +139,9 @@ def set_lam_scale(axes: Iterable[Axes], lams: np.ndarray, x_scale: str) -> np.nd
             x_scale != "even" or not np.array_equal(shown.lams, knots)
         ):
             raise ValueError(
-                "The 'ax' parameter of LamCurveDisplay.plot must be axes that do not "
-                f"show other lams evenly spaced. Got axes with {shown.lams.tolist()} "
-                f"for {knots.tolist()} with x_scale={x_scale!r}. Draw both with "
+                f"The 'ax' parameter of {caller} must be axes that do not show other "
+                f"lams evenly spaced. Got axes with {shown.lams.tolist()} for "
+                f"{knots.tolist()} with x_scale={x_scale!r}. Draw both with "
                 "x_scale='linear'."
             )
         if x_scale == "even":
@@ -112,6 +157,11 @@ def _space_evenly(axes: Axes, knots: np.ndarray) -> None:
     room = axes.xaxis.get_tick_space() * 5 // (longest + 2)
     axes.xaxis.set_major_locator(FixedLocator(range(len(knots)), nbins=max(room, 2)))
     axes.xaxis.set_major_formatter(formatter)
+
+
+def count_along_x(axes: Axes) -> None:
+    """Ticks at whole numbers only."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def with_defaults(style: dict | None, **defaults: Any) -> dict:
@@ -151,5 +201,7 @@ def draw_legend(panel: list[Axes]) -> None:
         # Limits that somebody has set stay as they are.
         if axes.get_autoscaley_on():
             axes.autoscale_view(scalex=False)
-            low, high = axes.get_ylim()
-            axes.set_ylim(top=low + (high - low) / (1 - share), auto=None)
+            scale = axes.yaxis.get_transform()
+            low, high = scale.transform(axes.get_ylim())
+            top = scale.inverted().transform(low + (high - low) / (1 - share))
+            axes.set_ylim(top=top, auto=None)

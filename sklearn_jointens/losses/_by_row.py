@@ -1,4 +1,4 @@
-"""What each row loses, of members and of ensembles whose parameters are known."""
+"""What each row loses, of members and of ensembles, and what it gains by diversity."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sklearn_jointens.losses._families import Family
+from sklearn_jointens.losses._target import Target
 
 
 class RowLosses(NamedTuple):
@@ -49,10 +50,9 @@ def row_losses(natural: Tensor, y: Tensor, family: Family) -> RowLosses:
     tensor([[0.1054, 0.6931]], dtype=torch.float64)
     """
     natural = natural.double()
-    outputs = family.output(natural)
-    target = family.target(y.unsqueeze(0), outputs.shape[2:].numel(), torch.float64)
+    target = _target(natural, y, family)
     if target.origin is not None:
-        natural = family.natural(outputs, target.origin)
+        natural = family.natural(family.output(natural), target.origin)
     losses = family.nll_and_mean(natural.unsqueeze(0), target)[0].squeeze(0)
     if target.weight is not None:
         losses = losses * target.weight[0]
@@ -60,3 +60,50 @@ def row_losses(natural: Tensor, y: Tensor, family: Family) -> RowLosses:
     if target.normalizer is not None:
         divisors = divisors * target.normalizer[0, 0]
     return RowLosses(losses, divisors)
+
+
+def row_diversity(natural: Tensor, y: Tensor, family: Family) -> Tensor:
+    """How much less the ensemble loses of each row than its mean member, at least 0.
+
+    The family's own `diversity`, with the criterion's factors: of classes, labels and
+    smoothing. No difference of losses is taken (but for the convex losses, which have
+    no other way), so that ``ensemble loss = mean member loss - diversity`` is something
+    to check.
+
+    Parameters
+    ----------
+    natural : Tensor of shape (n_members, n_outputs, n_samples)
+        As `row_losses` takes it.
+    y : Tensor of shape (n_samples,) or (n_samples, n_targets)
+        Encoded targets.
+    family : Family
+
+    Returns
+    -------
+    Tensor of shape (n_samples,), dtype float64
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn_jointens.losses import Categorical
+    >>> from sklearn_jointens.losses._by_row import row_diversity
+    >>> natural = torch.tensor([[[0.9], [0.1]], [[0.1], [0.9]]]).log()
+    >>> row_diversity(natural, torch.tensor([0]), Categorical())  # -log(2 * .3)
+    tensor([0.5108], dtype=torch.float64)
+    """
+    natural = natural.double()
+    target = _target(natural, y, family)
+    if target.scale is None:
+        diversity = family.diversity(natural, y)
+    elif target.scale.ndim == 3:
+        diversity = family.diversity(natural, y) * target.scale[0, 0]
+    else:
+        # Labels may differ in their factors.
+        of_labels = [family.diversity(one, y) for one in natural.split(1, dim=1)]
+        diversity = (torch.stack(of_labels) * target.scale[0, 0]).sum(0)
+    return diversity if target.weight is None else diversity * target.weight[0, 0]
+
+
+def _target(natural: Tensor, y: Tensor, family: Family) -> Target:
+    n_raw = family.output(natural[:1]).shape[2:].numel()
+    return family.target(y.unsqueeze(0), n_raw, torch.float64)

@@ -1,5 +1,6 @@
 """One of two classes, or several labels each of which a row has or has not."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -161,6 +162,15 @@ class BernoulliLabels(Bernoulli):
 
     def decide(self, proba: Any) -> Any:
         return (proba > self.threshold) * 1
+
+    def of_label(self, label: int) -> "BernoulliLabels":
+        """The family of one label by itself, whose loss is its own."""
+        family = copy.copy(self)
+        for name in ("pos_weight", "weight"):
+            values = getattr(self, name)
+            if values is not None and values.numel() > 1:
+                setattr(family, name, values.flatten()[label])
+        return family
 
     def with_nonlinearity(
         self,

@@ -10,8 +10,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn import __version__ as sklearn_version
 from sklearn.calibration import CalibratedClassifierCV, calibration_curve
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
@@ -101,6 +104,20 @@ def test_weights_repeat_rows():
         np.testing.assert_allclose(actual[name], expected[name])
 
 
+def test_any_classifier_is_taken():
+    """Of a member, a pipeline and scikit-learn's own, what a plain loop says."""
+    y = OF["classes"].y
+    pipeline = make_pipeline(StandardScaler(), OF["classes"].ensemble()).fit(X, y)
+    forest = RandomForestClassifier(5, max_depth=2, random_state=0).fit(X, y)
+    for clf in (fitted("classes").estimators_[1], pipeline, forest):
+        confidence = clf.predict_proba(X).max(axis=1).astype(np.float64)
+        expected = guessed_bins(confidence, clf.predict(X) == y, np.ones(len(X)), 15)
+
+        result = calibration(clf, X, y)
+
+        np.testing.assert_allclose(result.expected_calibration_error, expected[2])
+
+
 def test_wrong_input_is_told():
     y = OF["classes"].y
     regressor = OF["numbers"].ensemble().fit(X, OF["numbers"].y)
@@ -109,6 +126,10 @@ def test_wrong_input_is_told():
         calibration(regressor, X, y)
     with pytest.raises(ValueError, match="The 'n_bins' parameter of calibration must"):
         calibration(fitted("classes"), X, y, n_bins=0)
+    with pytest.raises(ValueError, match="The 'y' parameter of calibration must have"):
+        calibration(fitted("labels"), X, np.ones((len(X), 3)))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        calibration(fitted("classes"), X, y[1:])
 
 
 # -- one temperature for the ensemble ------------------------------------------------

@@ -84,5 +84,5 @@ class RecordedEpochs:
         """What to call the ensemble in a legend."""
         train_split = self.ensemble.net_.train_split
         if self.rows == "valid" and isinstance(train_split, MemberFolds):
-            return "Ensemble of those that hold the row out"
+            return "Ensemble (out of fold)"
         return "Ensemble"

@@ -5,10 +5,14 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, is_classifier
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 from torch import Tensor
 
+from sklearn_jointens._compat import StrOptions
 from sklearn_jointens.inspection._reading import Reading
+
+# What the parameter of this name may be.
+SCORING = [StrOptions(set(get_scorer_names())), callable, None]
 
 
 class Judge:
@@ -29,6 +33,10 @@ class Judge:
     """
 
     def __init__(self, reading: Reading, scoring: Any) -> None:
+        if reading.y is None:
+            raise ValueError(
+                f"{reading.reader} requires y to be passed, but the target y is None."
+            )
         self.reading = reading
         self._stand_in: Any = (
             _Classifier if is_classifier(reading.ensemble) else _Regressor

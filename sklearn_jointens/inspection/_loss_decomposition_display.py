@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from sklearn_jointens._compat import StrOptions, validate_params
+from sklearn_jointens.inspection._decomposition import diversity_decomposition
 from sklearn_jointens.inspection._drawing import drawing_for
 from sklearn_jointens.inspection._history import RecordedEpochs
-from sklearn_jointens.inspection._reading import Reading, unwrapped
+from sklearn_jointens.inspection._reading import unwrapped
 
 # Hues that differ in lightness too, and dashes and markers for those who see neither.
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -196,12 +197,15 @@ class LossDecompositionDisplay:
         """
         reader = f"{cls.__name__}.from_estimators"
         drawing_for(reader)
-        readings = [Reading(reader, each, X, y, sample_weight) for each in estimators]
-        losses = [_losses(reading) for reading in readings]
+        estimators = list(estimators)
+        parts = [
+            diversity_decomposition(each, X, y, sample_weight=sample_weight)
+            for each in estimators
+        ]
         return cls(
-            x=[reading.ensemble.lam for reading in readings],
-            ensemble_loss=[ensemble for ensemble, _ in losses],
-            member_loss=[members for _, members in losses],
+            x=[unwrapped(reader, each)[0].lam for each in estimators],
+            ensemble_loss=[each.ensemble_loss for each in parts],
+            member_loss=[each.member_loss for each in parts],
         ).plot(**plot_params)
 
     @validate_params(
@@ -320,18 +324,3 @@ class LossDecompositionDisplay:
             curves[name] = values[np.argsort(x, kind="stable")]
         curves["diversity"] = curves["members"] - curves["ensemble"]
         return np.sort(x), curves
-
-
-def _losses(reading: Reading) -> tuple[float, float]:
-    """Ensemble loss and mean member loss."""
-    weights = reading.weights()
-    total, weight = np.zeros(2), 0.0
-    for rows, natural in reading.chunks():
-        members = reading.losses(natural, rows)
-        ensemble = reading.losses(natural.mean(0, keepdim=True), rows)
-        total += [
-            (ensemble.losses[0].numpy() * weights[rows]).sum(),
-            (members.losses.mean(0).numpy() * weights[rows]).sum(),
-        ]
-        weight += (members.divisors.numpy() * weights[rows]).sum()
-    return tuple(total / weight)

@@ -104,9 +104,10 @@ def axes_for_image(caller: str, ax: Any, n_rows: int, n_columns: int) -> Axes:
     """
     if ax is not None:
         return one_axes(caller, ax)
-    width = 8.0
-    height = np.clip(width * n_rows / n_columns, 1.6, 12)
-    return plt.subplots(figsize=(width, height), layout="constrained")[1]
+    scale = min(7 / n_columns, 10 / n_rows)
+    # Labels and a colour bar stand beside it.
+    size = (scale * n_columns + 1.6, scale * n_rows + 0.8)
+    return plt.subplots(figsize=size, layout="constrained")[1]
 
 
 def colour_bar(image: AxesImage, label: str) -> Colorbar:
@@ -193,6 +194,8 @@ def draw_legend(panel: list[Axes]) -> None:
             framealpha=1,
             edgecolor="none",
         )
+        for handle in legend.legend_handles:
+            handle.set_alpha(None)  # one of many faint lines is too faint
         box = legend.get_window_extent()
         if box.width <= panel[0].bbox.width:
             break

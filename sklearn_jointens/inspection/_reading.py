@@ -32,6 +32,7 @@ class Reading:
 
     Attributes
     ----------
+    reader : str
     ensemble : JointEnsembleClassifier or JointEnsembleRegressor
     X : ndarray or CSR array of shape (n_samples, ...)
         As the ensemble's members take it.
@@ -52,6 +53,7 @@ class Reading:
         y: Any = None,
         sample_weight: Any = None,
     ) -> None:
+        self.reader = reader
         self.ensemble, X = unwrapped(reader, estimator, X)
         self.X = check_X(self.ensemble, X)
         self.family = self.ensemble.net_.prediction_family_
@@ -73,6 +75,14 @@ class Reading:
     def n_rows(self) -> int:
         """Number of rows."""
         return self.X.shape[0]
+
+    def check_several(self) -> None:
+        """Raise unless there are members to compare."""
+        if self.n_members < 2:
+            raise ValueError(
+                f"The 'estimator' parameter of {self.reader} must be an ensemble of at "
+                "least 2 members. Got 1 member instead."
+            )
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Successive rows, and all members' natural parameters of them.
@@ -117,7 +127,9 @@ class Reading:
         return ones if self.sample_weight is None else self.sample_weight
 
 
-def unwrapped(reader: str, estimator: Any, *arrays: Any) -> tuple[Any, ...]:
+def unwrapped(
+    reader: str, estimator: Any, *arrays: Any, parameter: str = "estimator"
+) -> tuple[Any, ...]:
     """The fitted ensemble in an estimator, and rows as they come to it.
 
     Parameters
@@ -129,6 +141,8 @@ def unwrapped(reader: str, estimator: Any, *arrays: Any) -> tuple[Any, ...]:
         one of them.
     *arrays : array-like
         Rows as the estimator takes them.
+    parameter : str, default="estimator"
+        Of the function, by which it was given the estimator.
 
     Returns
     -------
@@ -147,14 +161,15 @@ def unwrapped(reader: str, estimator: Any, *arrays: Any) -> tuple[Any, ...]:
         check_is_fitted(estimator)
         if len(estimator) > 1:
             arrays = tuple(estimator[:-1].transform(X) for X in arrays)
-        return unwrapped(reader, estimator[-1], *arrays)
+        return unwrapped(reader, estimator[-1], *arrays, parameter=parameter)
     if hasattr(estimator, "best_estimator_"):
-        return unwrapped(reader, estimator.best_estimator_, *arrays)
+        best = estimator.best_estimator_
+        return unwrapped(reader, best, *arrays, parameter=parameter)
     if isinstance(estimator, FittedEnsemble) or hasattr(estimator, "refit"):
         check_is_fitted(estimator, "estimators_")
         return estimator, *arrays
     raise TypeError(
-        f"The 'estimator' parameter of {reader} must be a JointEnsembleClassifier or "
+        f"The '{parameter}' parameter of {reader} must be a JointEnsembleClassifier or "
         "JointEnsembleRegressor, a search that has refitted one, or a Pipeline that "
         f"ends in one. Got {estimator!r} instead."
     )

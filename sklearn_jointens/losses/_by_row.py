@@ -49,10 +49,7 @@ def row_losses(natural: Tensor, y: Tensor, family: Family) -> RowLosses:
     >>> row_losses(natural, torch.tensor([0, 1]), Categorical()).losses
     tensor([[0.1054, 0.6931]], dtype=torch.float64)
     """
-    natural = natural.double()
-    target = _target(natural, y, family)
-    if target.origin is not None:
-        natural = family.natural(family.output(natural), target.origin)
+    natural, target = measured(natural, y, family)
     losses = family.nll_and_mean(natural.unsqueeze(0), target)[0].squeeze(0)
     if target.weight is not None:
         losses = losses * target.weight[0]
@@ -104,6 +101,40 @@ def row_diversity(natural: Tensor, y: Tensor, family: Family) -> Tensor:
     return diversity if target.weight is None else diversity * target.weight[0, 0]
 
 
-def _target(natural: Tensor, y: Tensor, family: Family) -> Target:
+def measured(
+    natural: Tensor, y: Tensor, family: Family, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Target]:
+    """Natural parameters as the loss takes them, and the targets beside them.
+
+    Those of an ensemble are still the mean of its members'.
+
+    Parameters
+    ----------
+    natural : Tensor of shape (n_members, n_outputs, n_samples)
+        Without an origin.
+    y : Tensor of shape (n_samples,) or (n_samples, n_targets)
+        Encoded targets.
+    family : Family
+    dtype : torch.dtype, default=torch.float64
+        Of what is returned.
+
+    Returns
+    -------
+    natural : Tensor of shape (n_members, n_outputs, n_samples)
+        Measured from the target's origin, of which no digit is lost on the way.
+    target : Target
+        Of one group.
+    """
+    natural = natural.double()
+    target = _target(natural, y, family, dtype)
+    origin = _target(natural, y, family).origin
+    if origin is not None:
+        natural = family.natural(family.output(natural), origin)
+    return natural.to(dtype), target
+
+
+def _target(
+    natural: Tensor, y: Tensor, family: Family, dtype: torch.dtype = torch.float64
+) -> Target:
     n_raw = family.output(natural[:1]).shape[2:].numel()
-    return family.target(y.unsqueeze(0), n_raw, torch.float64)
+    return family.target(y.unsqueeze(0), n_raw, dtype)

@@ -1,0 +1,97 @@
+"""`member_contributions`: what an ensemble would score without each member."""
+
+from typing import Any
+
+import torch
+from sklearn.utils import Bunch
+
+from sklearn_jointens._compat import validate_params
+from sklearn_jointens.inspection._judging import SCORING, Judge
+from sklearn_jointens.inspection._reading import Reading
+from sklearn_jointens.inspection._subsets import blocks, score_blocks
+
+
+@validate_params({"scoring": SCORING}, prefer_skip_nested_validation=True)
+def member_contributions(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    scoring: Any = None,
+    sample_weight: Any = None,
+) -> Bunch:
+    """What each member gives to the score of its ensemble, left out one at a time.
+
+    A member that is weak by itself may give much, and a strong one nothing that others
+    do not give too. Contributions do not add up to the score.
+
+    Parameters
+    ----------
+    estimator : JointEnsembleClassifier, JointEnsembleRegressor, search or Pipeline
+        A fitted ensemble of at least two members, a search that has refitted one, or a
+        pipeline that ends in one of them.
+    X : array-like or sparse matrix of shape (n_samples, ...)
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    scoring : str, callable or None, default=None
+        A scorer as scikit-learn knows them; ``None`` is what `score` returns of the
+        ensemble: accuracy of a classifier, R2 of a regressor.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, for scorers that take them.
+
+    Returns
+    -------
+    Bunch
+        contributions : ndarray of shape (n_members,)
+            By how much the score is higher with the member than without it.
+        scores_without : ndarray of shape (n_members,)
+            Of the ensemble of all other members.
+        member_scores : ndarray of shape (n_members,)
+            Of each member by itself.
+        score : float
+            Of the whole ensemble.
+        score_name : str
+
+    Raises
+    ------
+    TypeError
+        `estimator` is no ensemble.
+    ValueError
+        A parameter is not valid, or there is only one member.
+    NotFittedError
+        `estimator` is not fitted.
+
+    See Also
+    --------
+    prune_members : Drops the members that give least.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_jointens import JointEnsembleClassifier
+    >>> from sklearn_jointens.inspection import member_contributions
+    >>> X, y = load_iris(return_X_y=True)
+    >>> clf = JointEnsembleClassifier(n_estimators=4, random_state=0).fit(X, y)
+    >>> found = member_contributions(clf, X, y)
+    >>> others = clf.drop_members([2])
+    >>> bool(found.contributions[2] == clf.score(X, y) - others.score(X, y))
+    True
+    """
+    reading = Reading("member_contributions", estimator, X, y, sample_weight)
+    judge = Judge(reading, scoring)
+    reading.check_several()
+    natural, n_members = reading.natural(), reading.n_members
+    total = natural.sum(0, dtype=torch.float64)
+    members = list(blocks(n_members, total.numel()))
+
+    (score,) = judge.scores(natural.mean(0, keepdim=True))
+    others = (
+        ((total - natural[block]) / (n_members - 1)).to(natural) for block in members
+    )
+    scores_without = score_blocks(judge, others)
+    return Bunch(
+        contributions=score - scores_without,
+        scores_without=scores_without,
+        member_scores=score_blocks(judge, (natural[block] for block in members)),
+        score=float(score),
+        score_name=judge.name,
+    )

@@ -123,13 +123,10 @@ def test_errors_are_sorted_by_the_measure_of_the_kind(name, measure):
 
     display = RiskCoverageDisplay.from_estimator(model, X, y)
 
-    wrong = (
-        (model.predict(X) - y) ** 2
-        if name not in "classes one logit labels"
-        else (model.predict(X) != y)
-    )
-    wrong = wrong.reshape(len(X), -1)
-    losses = wrong.any(axis=1) if wrong.dtype == bool else wrong.mean(axis=1)
+    if OF[name].is_of_classes:
+        losses = (model.predict(X) != y).reshape(len(X), -1).any(axis=1)
+    else:
+        losses = ((model.predict(X) - y) ** 2).reshape(len(X), -1).mean(axis=1)
     unsure = uncertainty(model, X)[measure].reshape(len(X), -1).mean(axis=1)
     expected = risk_coverage_curve(losses, unsure)
     np.testing.assert_allclose(display.line_.get_ydata(), expected.risk)
@@ -137,18 +134,21 @@ def test_errors_are_sorted_by_the_measure_of_the_kind(name, measure):
     assert display.name == measure.replace("_", " ").capitalize()
 
 
-def test_risk_of_all_rows_is_the_error_of_the_ensemble():
-    for name, risk in (("classes", "error"), ("classes", "loss"), ("numbers", "error")):
-        model, y = fitted(name), OF[name].y
-        expected = {
-            ("classes", "error"): lambda m, y: 1 - m.score(X, y),
-            ("classes", "loss"): lambda m, y: log_loss(y, m.predict_proba(X)),
-            ("numbers", "error"): lambda m, y: mean_squared_error(y, m.predict(X)),
-        }[name, risk](model, y)
+@pytest.mark.parametrize(
+    ("name", "risk", "score"),
+    [
+        ("classes", "error", lambda model, y: 1 - model.score(X, y)),
+        ("classes", "loss", lambda model, y: log_loss(y, model.predict_proba(X))),
+        ("labels", "error", lambda model, y: 1 - model.score(X, y)),
+        ("numbers", "error", lambda model, y: mean_squared_error(y, model.predict(X))),
+    ],
+)
+def test_risk_of_all_rows_is_the_error_of_the_ensemble(name, risk, score):
+    model, y = fitted(name), OF[name].y
 
-        display = RiskCoverageDisplay.from_estimator(model, X, y, risk=risk)
+    display = RiskCoverageDisplay.from_estimator(model, X, y, risk=risk)
 
-        np.testing.assert_allclose(display.risk[-1], expected, rtol=1e-5)
+    np.testing.assert_allclose(display.risk[-1], score(model, y), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["labels", "huber"])

@@ -97,7 +97,7 @@ def test_members_are_dropped_with_a_probability_but_one_stays(subset):
 
 
 def test_one_left_scores_as_the_mean_member():
-    n_repeats = 400
+    n_repeats = 200
     curve = curve_of("classes", n_dropped=N_MEMBERS - 1, n_repeats=n_repeats)
 
     scores = fitted("classes").score_members(X, BY_NAME["classes"].y)
@@ -107,7 +107,7 @@ def test_one_left_scores_as_the_mean_member():
 
 @pytest.mark.parametrize("subset", ["row", "batch"])
 def test_expected_squared_error_is_that_of_samples_from_a_finite_population(subset):
-    ensemble, y, n_repeats = fitted("numbers"), BY_NAME["numbers"].y, 400
+    ensemble, y, n_repeats = fitted("numbers"), BY_NAME["numbers"].y, 150
     n_dropped = np.arange(N_MEMBERS)
     curve = curve_of(
         "numbers",

@@ -27,6 +27,7 @@ OF = {kind.name: kind for kind in KINDS}
 CLASSES = [kind.name for kind in KINDS if kind.is_of_classes]
 NUMBERS = [kind.name for kind in KINDS if not kind.is_of_classes]
 VARIANCES = ["variances", "several variances"]
+CONVEX = ["absolute", "smooth", "huber"]
 
 
 @cache
@@ -79,7 +80,7 @@ def test_votes_are_those_that_members_predict(name):
     assert 0 < measures.disagreement.mean() < 1
 
 
-@pytest.mark.parametrize("name", set(OF) - {"absolute", "smooth", "huber"})
+@pytest.mark.parametrize("name", [name for name in OF if name not in CONVEX])
 def test_diversity_is_that_of_the_loss(name):
     model, y = fitted(name), OF[name].y
 
@@ -93,7 +94,7 @@ def test_diversity_is_that_of_the_loss(name):
         np.testing.assert_allclose(measures.diversity, mean)
 
 
-@pytest.mark.parametrize("name", ["absolute", "smooth", "huber"])
+@pytest.mark.parametrize("name", CONVEX)
 def test_diversity_that_depends_on_the_target_is_not_known(name):
     assert uncertainty(fitted(name), X).diversity is None
 
@@ -173,6 +174,26 @@ def test_variances_that_no_member_learns_are_not_known():
     measures = uncertainty(fitted("numbers"), X)
 
     assert measures.variance_within is measures.total_variance is None
+
+
+def twice(output):
+    """Of float32 only."""
+    return output @ torch.full((1, 1), 2.0)
+
+
+@pytest.mark.parametrize("name", ["numbers", "counts"])
+def test_variances_are_those_of_a_nonlinearity_of_the_users(name):
+    kind, rows = OF[name], X.astype(np.float32)
+    member = kind.member(predict_nonlinearity=twice)
+    model = kind.ensemble(member, lam=0).fit(rows, kind.y)
+
+    measures = uncertainty(model, rows)
+
+    expected = 4 * np.var(
+        [net.forward(rows)[:, 0] for net in model.estimators_], axis=0
+    )
+    np.testing.assert_allclose(measures.variance_between, expected, rtol=1e-4)
+    assert measures.variance_within is None
 
 
 def test_variances_have_the_unit_of_y():

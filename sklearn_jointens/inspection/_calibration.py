@@ -1,14 +1,15 @@
-"""`calibration`: how often an ensemble is right where it says so."""
+"""`calibration`: how often a classifier is right where it says so."""
 
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_consistent_length, column_or_1d
 
+from sklearn_jointens._checks import as_numpy, check_sample_weight
 from sklearn_jointens._compat import Interval, validate_params
-from sklearn_jointens.inspection._reading import Reading, unwrapped
 
 
 @validate_params(
@@ -18,7 +19,7 @@ from sklearn_jointens.inspection._reading import Reading, unwrapped
 def calibration(
     estimator: Any, X: Any, y: Any, *, n_bins: int = 15, sample_weight: Any = None
 ) -> Bunch:
-    """Whether the probabilities of the ensemble are shares of rows.
+    """Whether the probabilities of a classifier are shares of rows.
 
     The probability of the class that is predicted (the confidence) is compared with the
     share of rows where it is right (the accuracy), in bins of equal width [1]_. Of
@@ -28,17 +29,22 @@ def calibration(
     One temperature for the whole ensemble, fitted on rows that no member has learned
     from, is what scikit-learn (1.8 or later) makes of it::
 
+        from sklearn.calibration import CalibratedClassifierCV
+        from sklearn.frozen import FrozenEstimator
+
         CalibratedClassifierCV(FrozenEstimator(clf), method="temperature").fit(X, y)
 
     Its ``softmax(log(p) / T)`` is the softmax of the members' mean logits divided by T,
-    for p is their softmax. No prediction changes, and T has the least loss. (It knows
-    probabilities down to 1e-12.)
+    for p is their softmax; T has the least loss on these rows, and no prediction
+    changes. (Probabilities below 1e-12, as of members that know their rows by heart,
+    are 1e-12 to scikit-learn. With `sample_weight` it warns that they weigh the
+    calibration alone, which is what they are for here.)
 
     Parameters
     ----------
-    estimator : object
-        A fitted ensemble of classes or labels; a search that has refitted one; or a
-        pipeline that ends in one of them.
+    estimator : classifier
+        Fitted: an ensemble, one of its members, a pipeline or search; or any other with
+        `predict_proba`, such as one that is calibrated, to compare with.
     X : array-like or sparse matrix of shape (n_samples, ...)
         Rows that no member has learned from.
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
@@ -65,7 +71,7 @@ def calibration(
     ValueError
         A parameter is not valid.
     TypeError
-        There is no classifier of this package in `estimator`.
+        `estimator` is no classifier.
 
     See Also
     --------
@@ -92,24 +98,23 @@ def calibration(
     >>> int(result.n_rows.sum())
     450
     """
-    (ensemble,) = unwrapped("calibration", estimator)
-    if not is_classifier(ensemble):
+    if not is_classifier(estimator):
         raise TypeError(
             "The 'estimator' parameter of calibration must be a classifier. "
             f"Got {estimator!r} instead."
         )
-    reading = Reading("calibration", estimator, X, y, sample_weight)
-    of_rows = reading.weights()
-    # Rows, their weight, and the weighted sums of confidence and hits, by bin.
-    sums = np.zeros((4, n_bins))
-    for rows, natural in reading.chunks():
-        confidence, is_hit = _confidence(reading, rows, natural)
-        weight = np.repeat(of_rows[rows], confidence.size // len(confidence))
-        confidence, is_hit = confidence.ravel(), is_hit.ravel()
-        bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
-        terms = (np.ones_like(weight), weight, weight * confidence, weight * is_hit)
-        sums += [np.bincount(bins, values, n_bins) for values in terms]
-    n_rows, weight, confidence, hits = sums
+    proba = np.asarray(estimator.predict_proba(X), dtype=np.float64)
+    confidence, is_hit = _confidence(estimator, X, as_numpy(y), proba)
+    weight = check_sample_weight(sample_weight, proba)
+    weight = np.ones(len(proba)) if weight is None else weight
+    weight = np.repeat(weight, confidence.size // len(confidence))
+    confidence, is_hit = confidence.ravel(), is_hit.ravel()
+
+    bins = np.searchsorted(np.linspace(0, 1, n_bins + 1)[1:-1], confidence)
+    terms = (np.ones_like(weight), weight, weight * confidence, weight * is_hit)
+    n_rows, weight, confidence, hits = (
+        np.bincount(bins, values, n_bins) for values in terms
+    )
     with np.errstate(invalid="ignore"):  # of empty bins
         means = {"confidence": confidence / weight, "accuracy": hits / weight}
     return Bunch(
@@ -119,13 +124,21 @@ def calibration(
     )
 
 
-def _confidence(reading: Reading, rows: slice, natural: Any) -> tuple[Any, Any]:
+def _confidence(
+    estimator: Any, X: Any, y: Any, proba: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n_rows,) or (n_rows, n_labels), and whether it is so."""
-    assert reading.encoded is not None
-    proba = reading.family.predicted(natural.mean(0)).numpy()
-    y = reading.encoded[rows].numpy()
-    if y.ndim == 2:
-        return proba.astype(np.float64), y == 1
-    decided = reading.family.decide(proba)
-    chosen = np.take_along_axis(proba, decided[:, None], axis=1)[:, 0]
-    return chosen.astype(np.float64), decided == y
+    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+    check_consistent_length(proba, y)
+    if y.ndim == 2 and y.shape[1] > 1:
+        if y.shape != proba.shape:
+            raise ValueError(
+                "The 'y' parameter of calibration must have the shape (n_samples, "
+                f"n_labels) = {proba.shape}. Got {y.shape} instead."
+            )
+        return proba, y == 1
+    # Not the most probable class: a classifier may have a threshold of its own.
+    said = estimator.predict(X)
+    places = np.searchsorted(estimator.classes_, said)
+    chosen = np.take_along_axis(proba, places[:, None], axis=1)[:, 0]
+    return chosen, said == column_or_1d(y, warn=True)

@@ -40,15 +40,14 @@ def collusion_report(
 
     Members that are trained for the loss of the ensemble can shift their outputs in
     ways that cancel among them. Such members are diverse by the numbers, but it is of
-    no use on new rows, and each depends on all others. Jeffares et al. [1]_ tell it by:
+    no use on new rows, and each depends on all others. Three signs, after [1]_:
 
     - the diversity gap: diversity on the training rows less that on test rows;
     - the debiased diversity: what is left of the diversity without offsets of the
       members, one number for each natural parameter, that cancel in the ensemble. They
       are those that leave least on the training rows: under the squared loss each
-      member's mean distance from the ensemble, as in [1]_, and in general those without
-      which all members have the same mean prediction. Independent members have hardly
-      any;
+      member's mean distance from the ensemble, and in general those without which all
+      members have the same mean prediction. Independent members have hardly any;
     - the codependence: by how much the ensemble's loss rises when members are dropped
       at random, others for each test row.
 

@@ -167,10 +167,13 @@ def _of_classes(reading: Reading, natural: Tensor) -> dict[str, Any]:
 
 
 def _of_numbers(reading: Reading, natural: Tensor) -> dict[str, Any]:
-    targets = reading.targets
-    # A nonlinearity of the user's takes outputs as they are.
-    predicted = reading.family.predicted(natural).double()
-    natural = natural.double()
+    family, targets = reading.family, reading.targets
+    # A nonlinearity of the user's takes outputs in the dtype that they have.
+    as_they_are, natural = natural, natural.double()
+    predicted = family.predicted(
+        natural if family.nonlinearity is None else as_they_are
+    )
+    predicted = predicted.double()
     between = targets.decode_std(predicted.std(0, correction=0).numpy()) ** 2
     within = _variance_within(reading, natural, predicted)
     return {

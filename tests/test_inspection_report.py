@@ -185,6 +185,9 @@ def test_one_member_has_nobody_to_be_compared_with(kind):
     assert sorted(page.sections) == sorted(
         ALWAYS + ["calibration"] * kind.is_of_classes
     )
+    assert f"Net in {kind.skorch_class.__name__}" in page.cells
+    # Its loss is that of the ensemble, but for rounding.
+    assert " less diversity 0." in page.text
 
 
 @pytest.mark.usefixtures("_quick")

@@ -7,6 +7,7 @@ from sklearn_jointens.inspection._report._html import (
     Section,
     details,
     facts,
+    number,
     paragraph,
     table,
 )
@@ -21,6 +22,7 @@ def about(subject: Subject) -> Section:
     ensemble = subject.ensemble
     member = ensemble.estimators_[0]
     module = member.module_
+    net_class = getattr(member, "prototype_class", type(member))
     n_parameters = sum(weights.numel() for weights in module.parameters())
     return Section(
         "about",
@@ -31,7 +33,7 @@ def about(subject: Subject) -> Section:
                 [
                     ("Estimator", type(ensemble).__name__),
                     ("lam", f"{ensemble.lam:g} ({_meaning(ensemble.lam)})"),
-                    ("Member", f"{type(module).__name__} in {type(member).__name__}"),
+                    ("Member", f"{type(module).__name__} in {net_class.__name__}"),
                     ("Criterion", type(member.criterion_).__name__),
                     (
                         "Parameters",
@@ -73,8 +75,8 @@ def scores(subject: Subject) -> Section:
         parts.append(_by_class(subject))
     parts.append(
         paragraph(
-            f"Ensemble loss {losses.ensemble_loss:.4g} = mean member loss "
-            f"{losses.member_loss:.4g} less diversity {losses.diversity:.4g}."
+            f"Ensemble loss {number(losses.ensemble_loss)} = mean member loss "
+            f"{number(losses.member_loss)} less diversity {number(losses.diversity)}."
         )
     )
     return Section(

@@ -10,6 +10,9 @@ import numpy as np
 
 from sklearn_jointens.inspection._drawing import drawing_for
 
+# What should be 0 may be as large.
+_ROUNDING = 1e-15
+
 
 class Section(NamedTuple):
     """A part of the page under a heading of its own.
@@ -37,6 +40,8 @@ def number(value: float) -> str:
         return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     if np.isnan(value):
         return "\N{EM DASH}"
+    if abs(value) < _ROUNDING:
+        return "0"
     digits = 4 if abs(value) >= 0.1 else 3
     return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
 

@@ -46,6 +46,9 @@ class CtrlC(Callback):
     """Comes while a callback runs."""
 
     def on_epoch_end(self, net, **kwargs):
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # A process of a search that was started before, by a shell as above.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         ctrl_c()
 
 

@@ -271,3 +271,20 @@ def test_predicting_in_one_thread_leaves_a_fit_in_another_as_it_is():
     meanwhile = [("meanwhile", PredictsMeanwhile(predict))]
     fitted = ensemble(member(**options, callbacks=meanwhile)).fit(X, Y)
     np.testing.assert_array_equal(fitted.predict_proba(X), expected.predict_proba(X))
+
+
+def test_between_two_chunks_torch_is_as_it_was():
+    """Inference mode went on in the code that had asked for the chunk."""
+    X = np.random.RandomState(0).normal(size=(20, 3)).astype(np.float32)
+    member = MemberNetClassifier(
+        nn.Linear,
+        module__in_features=3,
+        criterion=nn.CrossEntropyLoss,
+        train_split=None,
+        verbose=0,
+    )
+    clf = JointEnsembleClassifier(member, 2, random_state=0).fit(X, X[:, 0] > 0)
+
+    modes = [torch.is_inference_mode_enabled() for _ in clf.net_.natural_iter(X)]
+
+    assert modes == [False]

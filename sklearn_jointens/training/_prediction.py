@@ -63,11 +63,13 @@ def natural_chunks(
     module = module if members is None else module.select(members)
     module.eval()
     infer = net_with(net, module_=module).infer if overrides(net, "infer") else module
-    with torch.inference_mode():
-        for rows, y in _batches(net, data, module):
+    for rows, y in _batches(net, data, module):
+        # Not around the loop: what comes between two chunks is not ours.
+        with torch.inference_mode():
             outputs = infer(rows)
             outputs = outputs[0] if isinstance(outputs, tuple) else outputs
-            yield net.prediction_family_.natural(outputs), y
+            natural = net.prediction_family_.natural(outputs)
+        yield natural, y
 
 
 def _batches(

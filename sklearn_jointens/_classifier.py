@@ -116,8 +116,10 @@ class JointEnsembleClassifier(ClassifierMixin, BaseJointEnsemble):
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
-        `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`. Where
-        a callback has restored an epoch, `restored` says in each row whether this one.
+        `..._diversity`, and lists `..._member_losses`, `..._member_accuracies`; also
+        `train_member_gains`, and `train_effective_members`, how many do the work (see
+        :class:`MemberDominanceWarning`). Where a callback has restored an epoch,
+        `restored` says in each row whether this one.
     n_iter_ : int
         Number of epochs.
     best_epoch_ : int

@@ -102,10 +102,12 @@ class JointEnsembleRegressor(RegressorMixin, BaseJointEnsemble):
     history_ : skorch History
         A row an epoch: `train_loss` (the joint loss), `valid_loss` (the ensemble's own
         loss) and, for train and valid, `..._ensemble_loss`, `..._member_loss`,
-        `..._diversity`, and lists `..._member_losses`. Losses of the default member are
-        of y in units of its standard deviation (of counts, of their mean): with the
-        squared error, 1 less `valid_loss` is an R2. Where a callback has restored an
-        epoch, `restored` says in each row whether this one.
+        `..._diversity`, and lists `..._member_losses`; also `train_member_gains`, and
+        `train_effective_members`, how many do the work (see
+        :class:`MemberDominanceWarning`). Losses of the default member are of y in units
+        of its standard deviation (of counts, of their mean): with the squared error, 1
+        less `valid_loss` is an R2. Where a callback has restored an epoch, `restored`
+        says in each row whether this one.
     n_iter_ : int
         Number of epochs.
     best_epoch_ : int

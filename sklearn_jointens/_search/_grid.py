@@ -5,6 +5,7 @@ and otherwise each by itself.
 """
 
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +17,11 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_jointens._compat import _safe_indexing
 from sklearn_jointens._search._workshop import Trial, Workshop
-from sklearn_jointens.training import interrupt, isolated_random_state
+from sklearn_jointens.training import (
+    MemberDominanceWarning,
+    interrupt,
+    isolated_random_state,
+)
 from sklearn_jointens.training.groups import (
     batches_alike,
     free_memory,
@@ -291,7 +296,10 @@ def _fit_alone(
     )
     error = None
     try:
-        fit_to_the_end(ensemble, X, y, weight)
+        with warnings.catch_warnings():
+            # As in a program: values of lam are there to be compared.
+            warnings.simplefilter("ignore", MemberDominanceWarning)
+            fit_to_the_end(ensemble, X, y, weight)
     except Exception as caught:
         ensemble, error = None, caught
     return evaluate(split, Fitted(ensemble, error, time.perf_counter() - started))

@@ -128,9 +128,9 @@ class EpochRecord:
             for name, values in zip(names, of_members, strict=False)
         }
         gains = self.gains()
-        return (
-            lists if gains is None else {**lists, f"{self.prefix}_member_gains": gains}
-        )
+        if gains is not None:
+            lists[f"{self.prefix}_member_gains"] = gains
+        return lists
 
 
 def _mean(weight: Tensor, values: Sequence[Tensor]) -> Tensor:

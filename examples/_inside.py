@@ -100,7 +100,9 @@ def robustness(subject: Subject, path: Path) -> str:
     rows, drawn = [], {}
     for run in subject.runs:
         n_members = len(run.ensemble.estimators_)
-        counts = sorted({round(n_members * k / 20) for k in range(20)})
+        counts = sorted(
+            {min(round(n_members * k / 20), n_members - 1) for k in range(20)}
+        )
         curve = inspect.robustness_curve(
             run.ensemble, X, y, n_dropped=counts, random_state=run.seed
         )

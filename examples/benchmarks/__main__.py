@@ -21,6 +21,7 @@ predict         predict_proba of many rows and of one: a loop and BaggingClassif
 million         predict_proba of a million rows: a loop over members / joint
 memory          peak memory of fit, score_members and predict_proba, and on sparse
                 matrices and memory maps
+inspection      seconds and peak memory of what looks inside an ensemble
 exactness       deviation from a plain loop over members
 mission         GridSearchCV over lam against BaggingClassifier(MLPClassifier), on
                 digits
@@ -63,6 +64,7 @@ from examples.benchmarks._report import (
 )
 from examples.benchmarks._setting import ONE_CONFIG, Setting, synthetic
 from examples.benchmarks.exactness import exactness
+from examples.benchmarks.inspection import inspection
 from examples.benchmarks.memory import kept_as_they_are, memory
 from examples.benchmarks.mission import mission
 from examples.benchmarks.networks import densenets, networks
@@ -79,8 +81,8 @@ from examples.benchmarks.training import fit, fit_regression, overhead, step
 
 QUESTIONS = (
     "step networks fit fit_regression overhead rivals predict million memory "
-    "exactness mission tabular search search_stopping search_table search_memory "
-    "densenets"
+    "inspection exactness mission tabular search search_stopping search_table "
+    "search_memory densenets"
 ).split()
 # What a GPU changes; the others say the same there, or measure the CPU's memory.
 ON_CUDA = (
@@ -96,6 +98,7 @@ OF_PERCEPTRONS = {
     "rivals": rivals,
     "predict": predict,
     "memory": memory,
+    "inspection": inspection,
     "exactness": exactness,
 }
 CONFIGS = ("256x4", "64x16", "16x64")

@@ -87,13 +87,13 @@ class Group(NamedTuple):
 
 GROUPS = {
     "deep MLPs, lam = 1": Group(80, (1.0,), "deep"),
-    "ConvNets, lam = 1": Group(7, (1.0,), "convolutional"),
+    "ConvNets, lam = 1": Group(16, (1.0,), "convolutional"),
     "small MLPs, lam = 1": Group(150, (1.0,), "small"),
     "small MLPs, 0 < lam < 1": Group(150, LAMS, "small"),
-    "default member, lam = 1": Group(12, (1.0,), "default"),
-    "default member, 0 < lam < 1": Group(12, LAMS, "default"),
-    "deep MLPs, 0 < lam < 1": Group(12, LAMS, "deep"),
-    "deep MLPs, lam = 0": Group(8, (0.0,), "deep"),
+    "default member, lam = 1": Group(24, (1.0,), "default"),
+    "default member, 0 < lam < 1": Group(24, LAMS, "default"),
+    "deep MLPs, 0 < lam < 1": Group(24, LAMS, "deep"),
+    "deep MLPs, lam = 0": Group(20, (0.0,), "deep"),
 }
 
 

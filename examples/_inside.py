@@ -257,21 +257,30 @@ def _draw_uncertainty(
     """ROC AUC of each measure by lam, and risk against coverage by two of them."""
     with plt.rc_context(STYLE):
         figure, (first, *others) = plt.subplots(
-            1, 3, figsize=(14, 5.4), layout="constrained"
+            1, 3, figsize=(13, 5), layout="constrained"
         )
         wide = table.pivot_table(index="lam", columns="measure", values="rows")
         for name in MEASURES.values():
             first.plot([f"{lam:g}" for lam in wide.index], wide[name], "o-", label=name)
         first.axhline(0.5, color="grey", linestyle=":")
-        first.set(xlabel="lam", ylabel="ROC AUC", title=f"Tells {odd} from test rows")
-        first.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+        first.set(xlabel="lam", ylabel="ROC AUC", title=f"Tells {odd}")
+        worst = max(wrong.mean() for wrong, _ in curves[DRAWN_MEASURES[0]].values())
         for axis, (measure, by_lam) in zip(others, curves.items(), strict=True):
             for lam in sorted(by_lam):
-                inspect.RiskCoverageDisplay.from_predictions(
-                    *by_lam[lam], ax=axis, name=f"lam = {lam:g}"
-                )
-            axis.set(title=f"Own errors by {MEASURES[measure]}", ylim=(0, 0.2))
-            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+                curve = inspect.risk_coverage_curve(*by_lam[lam])
+                axis.plot(curve.coverage, curve.risk, label=f"lam = {lam:g}")
+            axis.set(
+                xlabel="coverage, the most certain first",
+                ylabel="error rate",
+                ylim=(0, 1.5 * worst),
+                title=f"By {MEASURES[measure]}",
+            )
+        figure.legend(
+            *first.get_legend_handles_labels(), loc="outside lower left", ncols=3
+        )
+        figure.legend(
+            *axis.get_legend_handles_labels(), loc="outside lower right", ncols=3
+        )
         figure.savefig(path, dpi=120)
         plt.close(figure)
 

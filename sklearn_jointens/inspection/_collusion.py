@@ -74,13 +74,14 @@ def collusion_report(
 
     Returns
     -------
-    Bunch
+    report : Bunch
         train_diversity, test_diversity : float
             Mean member loss less ensemble loss, in the units of the loss (of classes,
             in nats). Numbers are in the units that members learn y in.
         diversity_gap : float
             Their difference.
         debiased_train_diversity, debiased_test_diversity : float
+            Without the members' offsets.
         train_loss, test_loss : float
             Of the ensemble.
         test_score : float
@@ -93,6 +94,7 @@ def collusion_report(
         score_falls : ndarray of shape (3,)
             By how much the score on test rows is lower.
         lam : float
+            Of the ensemble.
         independent : Bunch
             All of this but `independent` for the ensemble of independent members.
 

@@ -40,7 +40,7 @@ def member_contributions(
 
     Returns
     -------
-    Bunch
+    contributions : Bunch
         contributions : ndarray of shape (n_members,)
             By how much the score is higher with the member than without it.
         scores_without : ndarray of shape (n_members,)
@@ -50,6 +50,7 @@ def member_contributions(
         score : float
             Of the whole ensemble.
         score_name : str
+            As scikit-learn calls it.
 
     Raises
     ------

@@ -62,6 +62,7 @@ def diversity_decomposition(
         diversity : float or ndarray of shape (n_groups,)
             At least 0.
         member_losses : ndarray of shape (n_members,) or (n_members, n_groups)
+            Of each member.
         weight : float or ndarray of shape (n_groups,)
             What the criterion weighs a group with: ``np.average(..., weights=weight)``
             of a loss by row or class is the loss of all rows.

@@ -75,7 +75,7 @@ def prune_members(
 
     Returns
     -------
-    Bunch
+    pruned : Bunch
         estimator : JointEnsembleClassifier or JointEnsembleRegressor
             The pruned ensemble, fitted. It is the ensemble itself where a search or a
             pipeline was given: it takes rows as the pipeline's last step does.
@@ -84,6 +84,7 @@ def prune_members(
         score, pruned_score : float
             Before and after, on X and y.
         score_name : str
+            As scikit-learn calls it.
         path_members : ndarray of shape (n_members,), dtype int
             In the order in which they are dropped; the last one stays.
         path_scores : ndarray of shape (n_members,)

@@ -83,16 +83,19 @@ def robustness_curve(
 
     Returns
     -------
-    Bunch
+    curve : Bunch
         n_dropped : ndarray of shape (n_points,), dtype int
             Only where `drop_probability` is None.
         drop_probability : ndarray of shape (n_points,), dtype float
             Only where it was given.
         scores : ndarray of shape (n_points, n_repeats)
+            Of what is left.
         score : float
             Of the whole ensemble.
         score_name : str
+            As scikit-learn calls it.
         n_members : int
+            Of the whole ensemble.
 
     Raises
     ------

@@ -31,11 +31,12 @@ _SECTIONS: list[Callable[[Subject], Section | None]] = [
 class Report:
     """A page about an ensemble, as :func:`report` returns it. A notebook shows it.
 
-    Attributes
+    Parameters
     ----------
+    title : str
+        Of the page.
     html : str
         The page. It loads nothing, runs no script, and opens in any browser.
-    title : str
     """
 
     def __init__(self, title: str, html: str) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from sklearn_jointens.losses import Family
 
@@ -47,7 +46,7 @@ class MemberDominanceWarning(UserWarning):
     """
 
 
-def member_gains(natural: Tensor, y: Tensor) -> Tensor:
+def member_gains(natural: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What each member knows of the targets: ``Cov(z_j, T(y)) / Var(T(y))``.
 
     T is the statistic of the targets that the natural parameters z go with: the
@@ -57,25 +56,31 @@ def member_gains(natural: Tensor, y: Tensor) -> Tensor:
 
     Parameters
     ----------
-    natural : Tensor of shape (n_members, n_outputs, n_samples)
+    natural : ndarray of shape (n_members, n_outputs, n_samples)
         Only the first outputs are looked at where there are more than targets.
-    y : Tensor of shape (n_samples,) or (n_samples, n_targets)
+    y : ndarray of shape (n_samples,) or (n_samples, n_targets)
         Encoded targets; classes are integers.
 
     Returns
     -------
-    Tensor of shape (n_members,)
+    ndarray of shape (n_members,)
         0 where all targets are alike.
     """
-    if not y.is_floating_point():
-        y = F.one_hot(y.long(), natural.shape[1])
-    statistic = y.to(natural).reshape(len(y), -1).T
-    statistic = statistic - statistic.mean(1, keepdim=True)
-    natural = natural[:, : len(statistic)]
-    natural = natural - natural.mean(2, keepdim=True)
-    tiny = torch.finfo(natural.dtype).tiny
-    variance = statistic.square().sum().clamp_min(tiny)
-    return (natural * statistic).sum((1, 2)) / variance
+    if y.dtype.kind == "f":
+        statistic = y.reshape(len(y), -1).T
+    else:
+        statistic = np.equal.outer(np.arange(natural.shape[1]), y)
+    statistic = statistic.astype(natural.dtype)
+    # From the first row, so that nothing is lost to what all rows have in common; which
+    # origin it is makes no difference to a covariance.
+    statistic = statistic - statistic[:, :1]
+    statistic -= np.add.reduce(statistic, 1, keepdims=True) / len(y)
+    natural = (natural - natural[..., :1]).reshape(len(natural), -1)
+    statistic = statistic.ravel()
+    variance = statistic @ statistic
+    if variance == 0:
+        return np.zeros_like(natural[:, 0])
+    return natural[:, : len(statistic)] @ statistic / variance
 
 
 def effective_members(gains: Any) -> float:
@@ -91,11 +96,12 @@ def effective_members(gains: Any) -> float:
         As many as there are when all gain alike, 1 when one gains everything, and 0
         when nobody gains.
     """
-    shares = np.clip(np.asarray(gains, dtype=np.float64), 0, None)
-    if not shares.any():
+    shares = np.maximum(np.asarray(gains, dtype=np.float64), 0)
+    largest = shares.max()
+    if not largest > 0:
         return 0.0
-    shares /= shares.max()
-    return float(shares.sum() ** 2 / np.square(shares).sum())
+    shares /= largest
+    return float(shares.sum() ** 2 / (shares @ shares))
 
 
 def dominant_member(gains: Sequence[Sequence[float]]) -> int | None:
@@ -119,8 +125,8 @@ def dominant_member(gains: Sequence[Sequence[float]]) -> int | None:
     if len(last) < _N_EPOCHS or len(n_members) > 1 or n_members == {1}:
         return None
     is_one = all(
-        np.mean(own) >= LEARNED and effective_members(own) <= math.sqrt(len(own))
-        for own in last
+        effective_members(own) <= math.sqrt(len(own)) and np.mean(own) >= LEARNED
+        for own in reversed(last)
     )
     return int(np.argmax(last[-1])) if is_one else None
 
@@ -148,12 +154,13 @@ class LastRows:
         while self._n_rows - self._batches[0][0].shape[1] >= _N_ROWS:
             self._n_rows -= self._batches.popleft()[0].shape[1]
 
-    def gains(self, family: Family) -> Tensor:
+    def gains(self, family: Family) -> np.ndarray:
         """`member_gains` of these rows."""
         outputs, targets = zip(*self._batches, strict=True)
         natural = family.natural(torch.cat(outputs, 1))
         y = torch.cat([torch.as_tensor(y) for y in targets])
-        return member_gains(natural, y.to(natural.device)).cpu()
+        # Of few rows: there is less to do in NumPy than to start in torch.
+        return member_gains(natural.cpu().numpy(), y.cpu().numpy())
 
 
 def n_batches_of_last_rows(batch_size: int) -> int:
@@ -173,8 +180,8 @@ def warn_of_dominance(net: Any) -> None:
     is_in_fit_loop = net.has_ended_ is False
     if net.has_warned_ or net.lam_ == 0 or not is_in_fit_loop:
         return
-    rows = [row for row in net.history[-_N_EPOCHS:] if "train_member_gains" in row]
-    member = dominant_member([row["train_member_gains"] for row in rows])
+    rows = net.history[-_N_EPOCHS:]
+    member = dominant_member([row.get("train_member_gains", []) for row in rows])
     if member is None:
         return
     vars(net)["has_warned_"] = True

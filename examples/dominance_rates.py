@@ -90,6 +90,7 @@ GROUPS = {
     "ConvNets, lam = 1": Group(16, (1.0,), "convolutional"),
     "small MLPs, lam = 1": Group(150, (1.0,), "small"),
     "small MLPs, 0 < lam < 1": Group(150, LAMS, "small"),
+    "few steps, lam > 0": Group(150, (0.5, 0.95, 1.0), "few"),
     "default member, lam = 1": Group(24, (1.0,), "default"),
     "default member, 0 < lam < 1": Group(24, LAMS, "default"),
     "deep MLPs, 0 < lam < 1": Group(24, LAMS, "deep"),
@@ -174,7 +175,11 @@ def fit(case: dict[str, Any], sources: Sources) -> dict[str, Any]:
     random = np.random.RandomState(case["seed"])
     lams, members = GROUPS[case["group"]][1:]
     lam = float(random.choice(lams))
-    make = {"default": default_member, "convolutional": images_members}
+    make = {
+        "default": default_member,
+        "convolutional": images_members,
+        "few": perceptrons_of_few_steps,
+    }
     build = make.get(members, perceptrons)
     name, X, y, member, n_members, said = build(random, sources, members)
     kind = JointEnsembleRegressor if y.dtype.kind == "f" else JointEnsembleClassifier
@@ -190,7 +195,9 @@ def fit(case: dict[str, Any], sources: Sources) -> dict[str, Any]:
     epochs = range(1, len(gains) + 1)
     warned = any(w.category is MemberDominanceWarning for w in caught)
     # Where the rule has told first: the epoch of the warning.
-    told = [e for e in epochs if dominant_member(gains[:e]) is not None]
+    steps = history[:, "train_batch_count"]
+    so_far = list(zip(gains, steps, strict=True))
+    told = [e for e in epochs if dominant_member(so_far[:e][::-1]) is not None]
     last = np.mean(np.clip(gains[-N_LAST:], 0, None), axis=0)
     effective = effective_members(last)
     began = [e for e in epochs if np.mean(gains[e - 1]) >= LEARNED]
@@ -252,6 +259,19 @@ def perceptrons(random: Any, sources: Sources, members: str) -> tuple[Any, ...]:
     )
     said = f"{len(hidden)}x{hidden[0]} {optimizer} {lr:g}"
     return name, X, y, member, n_members, said
+
+
+def perceptrons_of_few_steps(
+    random: Any, sources: Sources, members: str
+) -> tuple[Any, ...]:
+    """A few rows and a few members, which an epoch brings on by a few steps only."""
+    name = random.choice(SMALL_SETS[sources.half])
+    X, y = sources.numbers(name, random, int(random.choice([75, 150, 300])))
+    n_members, hidden = int(random.choice([2, 3, 4])), int(random.choice([2, 4, 8]))
+    make = mlp_regressor if y.dtype.kind == "f" else mlp_classifier
+    epochs = int(random.choice([20, 60]))
+    member = make((hidden,), max_epochs=epochs, device="cpu")
+    return name, X, y, member, n_members, f"1x{hidden} Adam 0.01"
 
 
 def optimizer_settings(name: str) -> dict[str, Any]:

@@ -40,9 +40,21 @@ class Paced(nn.Sequential):
 
 def dominated(lam=1.0, **params):
     """An ensemble of which the member with the largest weights learns first."""
-    member = BY_NAME["classes"].member(lr=0.15, max_epochs=6)
+    member = BY_NAME["classes"].member(lr=0.03, batch_size=2, max_epochs=4)
     member.set_params(module=Paced, **params)
     return BY_NAME["classes"].ensemble(member, n_estimators=5, lam=lam, random_state=2)
+
+
+def told_in(history):
+    """The first epoch in which one member dominates, None if there is none."""
+    gains, steps = history[:, "train_member_gains"], history[:, "train_batch_count"]
+    epochs = list(zip(gains, steps, strict=True))
+    told = (
+        e
+        for e in range(1, 1 + len(gains))
+        if dominant_member(epochs[:e][::-1]) is not None
+    )
+    return next(told, None)
 
 
 def warned_of(fit):
@@ -137,7 +149,17 @@ def test_nobody_gains_where_all_targets_are_alike():
     ],
 )
 def test_a_member_dominates_where_the_effective_ones_are_nearer_to_one(gains, expected):
-    assert dominant_member(gains) == expected
+    assert dominant_member((own, 50) for own in reversed(gains)) == expected
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "n_steps", "expected"),
+    [(2, 25, 1), (2, 24, None), (24, 2, None), (25, 2, 1), (1, 1000, None)],
+)
+def test_a_member_that_is_only_the_first_to_learn_is_given_steps(
+    n_epochs, n_steps, expected
+):
+    assert dominant_member([([0, 9, 0, 0], n_steps)] * n_epochs) == expected
 
 
 # -- what is recorded --------------------------------------------------------------
@@ -204,9 +226,8 @@ def test_a_fit_that_one_member_dominates_warns_once_and_where_it_was_called():
 
     (warning,) = warned_of(lambda: clf.fit(rows(), BY_NAME["classes"].y))
 
-    gains = np.array(clf.history_[:, "train_member_gains"])
-    epoch = next(e for e in range(1, 7) if dominant_member(gains[:e]) is not None)
-    best = gains[epoch - 1].argmax()
+    epoch = told_in(clf.history_)
+    best = np.argmax(clf.history_[epoch - 1, "train_member_gains"])
     message = str(warning.message)
     assert message.startswith(f"Member {best} does most of the work of all 5: in epoch")
     assert f"in epoch {epoch}, " in message
@@ -225,7 +246,7 @@ def test_independent_members_are_never_warned_of():
     assert not warned_of(lambda: clf.fit(rows(), BY_NAME["classes"].y))
 
     # Not that there was nothing to see.
-    assert dominant_member(clf.history_[:4, "train_member_gains"]) is not None
+    assert told_in(clf.history_)
 
 
 def test_members_that_learn_alike_are_not_warned_of(digits):
@@ -240,7 +261,7 @@ def test_further_epochs_do_not_warn_again():
     clf, y = dominated(), BY_NAME["classes"].y
 
     def epochs():
-        for _ in range(6):
+        for _ in range(4):
             clf.partial_fit(rows(), y, classes=np.unique(y))
 
     assert len(warned_of(epochs)) == 1
@@ -249,7 +270,7 @@ def test_further_epochs_do_not_warn_again():
 def test_a_warning_that_is_an_error_ends_the_fit_and_leaves_no_half_of_it():
     clf, y = dominated(max_epochs=1), BY_NAME["classes"].y
     before = clf.fit(rows(), y).predict_proba(rows())
-    clf.set_params(estimator__max_epochs=6)
+    clf.set_params(estimator__max_epochs=4)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", MemberDominanceWarning)

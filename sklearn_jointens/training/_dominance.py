@@ -4,7 +4,7 @@ import math
 import sys
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from sklearn_jointens.losses import Family
 # Enough for shares of the members to be steady, and no more than a batch or a few.
 _N_ROWS = 256
 
-# Chosen with `examples/dominance_rates.py` on data that do not judge it: what the
-# ensemble gains where it knows something of the targets, and for how many epochs one
-# member has to do the work, as one may only be the first to learn.
+# What the ensemble gains where it knows something of the targets; and for how many
+# epochs and steps one member has to do the work, as one may only be the first to learn.
+# Chosen on other data than those that `examples/dominance_rates.py` judges them by.
 LEARNED = 0.1
-_N_EPOCHS = 2
+_N_EPOCHS, _N_STEPS = 2, 50
 
 # The code between a fit and whoever calls it.
 _BETWEEN = {"joblib", "sklearn", "sklearn_jointens", "skorch", "torch"}
@@ -29,9 +29,9 @@ _BETWEEN = {"joblib", "sklearn", "sklearn_jointens", "skorch", "torch"}
 class MemberDominanceWarning(UserWarning):
     """One member does the work of all, and the others hardly learn.
 
-    A fit warns once, at the end of an epoch: when for two epochs the mean of the
-    members' gains was at least 0.1, and the effective members at most the root of
-    their number; both are in ``history_``. A member's gain is the covariance of its
+    A fit warns once, at the end of an epoch: when for two epochs and 50 steps the mean
+    of the members' gains was at least 0.1, and the effective members at most the root
+    of their number; both are in ``history_``. A member's gain is the covariance of its
     natural parameters z_j with the targets' statistic T(y), in units of the variance of
     the latter, ``g_j = Cov(z_j, T(y)) / Var(T(y))``, over the last rows of the epoch.
     Effective members are the participation ratio ``sum(g)**2 / sum(g**2)`` of gains
@@ -104,31 +104,42 @@ def effective_members(gains: Any) -> float:
     return float(shares.sum() ** 2 / (shares @ shares))
 
 
-def dominant_member(gains: Sequence[Sequence[float]]) -> int | None:
+def dominant_member(epochs: Iterable[tuple[Sequence[float], int]]) -> int | None:
     """The member that does the work of all, if one does.
 
-    In the last epochs the ensemble knew something of the targets, and its effective
+    For the last epochs the ensemble knew something of the targets, and its effective
     members were nearer to one than to all: at most the root of their number.
 
     Parameters
     ----------
-    gains : sequence of n_epochs sequences of n_members floats
-        `member_gains` of each epoch.
+    epochs : iterable of (gains, n_steps)
+        `member_gains` of each epoch and the steps that it has taken, the last one
+        first.
 
     Returns
     -------
     int or None
     """
-    last = gains[-_N_EPOCHS:]
-    # Members that have just come have had no time to learn.
-    n_members = {len(own) for own in last}
-    if len(last) < _N_EPOCHS or len(n_members) > 1 or n_members == {1}:
-        return None
-    is_one = all(
-        effective_members(own) <= math.sqrt(len(own)) and np.mean(own) >= LEARNED
-        for own in reversed(last)
+    last: Sequence[float] = []
+    n_epochs = n_steps = 0
+    for gains, n_of_epoch in epochs:
+        last = last or gains
+        # Members that have just come have had no time to learn.
+        if not _is_one(gains) or len(gains) != len(last):
+            return None
+        n_epochs, n_steps = n_epochs + 1, n_steps + n_of_epoch
+        if n_epochs >= _N_EPOCHS and n_steps >= _N_STEPS:
+            return int(np.argmax(last))
+    return None
+
+
+def _is_one(gains: Sequence[float]) -> bool:
+    """Whether one of several members knows what the ensemble does."""
+    return (
+        len(gains) > 1
+        and effective_members(gains) <= math.sqrt(len(gains))
+        and bool(np.mean(gains) >= LEARNED)
     )
-    return int(np.argmax(last[-1])) if is_one else None
 
 
 class LastRows:
@@ -180,12 +191,14 @@ def warn_of_dominance(net: Any) -> None:
     is_in_fit_loop = net.has_ended_ is False
     if net.has_warned_ or net.lam_ == 0 or not is_in_fit_loop:
         return
-    rows = net.history[-_N_EPOCHS:]
-    member = dominant_member([row.get("train_member_gains", []) for row in rows])
+    member = dominant_member(
+        (row.get("train_member_gains", []), row.get("train_batch_count", 0))
+        for row in reversed(net.history)
+    )
     if member is None:
         return
     vars(net)["has_warned_"] = True
-    row = rows[-1]
+    row = net.history[-1]
     gains = np.clip(row["train_member_gains"], 0, None)
     warnings.warn(
         f"Member {member} does most of the work of all {len(gains)}: in epoch "

@@ -126,8 +126,17 @@ def test_wrong_input_is_told():
         calibration(regressor, X, y)
     with pytest.raises(ValueError, match="The 'n_bins' parameter of calibration must"):
         calibration(fitted("classes"), X, y, n_bins=0)
-    with pytest.raises(ValueError, match="The 'y' parameter of calibration must have"):
-        calibration(fitted("labels"), X, np.ones((len(X), 3)))
+    of_labels = OF["labels"].y
+    for name, wrong in (
+        ("labels", np.ones((len(X), 3))),
+        ("labels", of_labels[:, 0]),
+        ("labels", 2 * of_labels),
+        ("classes", np.arange(len(X)) % 3),  # classes have names
+        ("classes", np.where(y == "ant", "dog", y)),
+        ("one logit", OF["one logit"].y == "ant"),
+    ):
+        with pytest.raises(ValueError, match="'y' parameter of calibration must have"):
+            calibration(fitted(name), X, wrong)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         calibration(fitted("classes"), X, y[1:])
 

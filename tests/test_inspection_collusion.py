@@ -222,8 +222,9 @@ def test_codependence_is_measured_on_members_of_each_row():
     ("n_members", "n_dropped"), [(2, [1, 1, 1]), (3, [1, 1, 2]), (10, [2, 4, 6])]
 )
 def test_someone_is_dropped_and_someone_left(n_members, n_dropped):
-    few = fitted("numbers", n_estimators=n_members)
-    np.testing.assert_array_equal(report_of("numbers", few).n_dropped, n_dropped)
+    few = fitted("numbers", n_estimators=n_members, lam=0.0)
+    report = report_of("numbers", few, independent=None)
+    np.testing.assert_array_equal(report.n_dropped, n_dropped)
 
 
 # -- independent members ---------------------------------------------------------------
@@ -281,9 +282,12 @@ def test_one_member_has_nobody_to_collude_with():
 
 
 def test_comparison_must_be_with_independent_members():
-    message = r"'independent' parameter of collusion_report .* Got 5 with lam=0.5"
+    message = r"'independent' parameter of collusion_report .* 5 members with lam=0.5"
     with pytest.raises(ValueError, match=message):
         report_of("classes", independent=fitted("classes"))
+    fewer = fitted("classes", n_estimators=3, lam=0.0)
+    with pytest.raises(ValueError, match=r"Got a .*Classifier of 3 members with lam=0"):
+        report_of("classes", independent=fewer)
     with pytest.raises(TypeError, match="'independent' parameter of collusion_report"):
         report_of("classes", independent=StandardScaler())
 

@@ -291,8 +291,22 @@ def test_wrong_parameters_are_told_before_any_work(monkeypatch, params, message)
 
 
 def test_targets_are_needed():
-    with pytest.raises(ValueError, match="robustness_curve requires y to be passed"):
+    with pytest.raises(ValueError, match=r"'y' parameter of robustness_curve .* None"):
         robustness_curve(fitted("classes"), X, None)
+
+
+def test_a_score_that_is_not_defined_is_told_of():
+    """Pictures of it failed, and everything was as good as all of it."""
+    one = BY_NAME["numbers"].y[:1]
+    message = "'scoring' parameter of robustness_curve .* 'r2' instead"
+    with pytest.raises(ValueError, match=message):
+        robustness_curve(fitted("numbers"), X[:1], one)
+
+
+def test_counts_are_never_negative():
+    message = "'y' parameter of JointEnsembleRegressor must be counts >= 0"
+    with pytest.raises(ValueError, match=message):
+        robustness_curve(fitted("counts"), X, -1.0 - BY_NAME["counts"].y)
 
 
 def test_other_estimators_are_refused():

@@ -446,7 +446,9 @@ def methods(of):
 )
 def test_public_methods_are_documented_with_their_real_arguments(method):
     documented = [p.name for p in FunctionDoc(method)["Parameters"]]
-    real = inspect.signature(method).parameters
+    real = inspect.signature(method).parameters.values()
+    stars = {inspect.Parameter.VAR_KEYWORD: "**"}
+    names = [stars.get(p.kind, "") + p.name for p in real]
 
     assert inspect.getdoc(method)
-    assert documented == [name for name in real if name != "self"]
+    assert documented == [name for name in names if name != "self"]

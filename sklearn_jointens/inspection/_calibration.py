@@ -130,15 +130,22 @@ def _confidence(
     """Probabilities (n_rows,) or (n_rows, n_labels), and whether it is so."""
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     check_consistent_length(proba, y)
-    if y.ndim == 2 and y.shape[1] > 1:
-        if y.shape != proba.shape:
-            raise ValueError(
-                "The 'y' parameter of calibration must have the shape (n_samples, "
-                f"n_labels) = {proba.shape}. Got {y.shape} instead."
-            )
+    said = np.asarray(estimator.predict(X))
+    if said.ndim == 2:
+        _check_values(y, np.arange(2), proba.shape)
         return proba, y == 1
+    y = column_or_1d(y, warn=True)
+    _check_values(y, estimator.classes_, said.shape)
     # Not the most probable class: a classifier may have a threshold of its own.
-    said = estimator.predict(X)
     places = np.searchsorted(estimator.classes_, said)
     chosen = np.take_along_axis(proba, places[:, None], axis=1)[:, 0]
-    return chosen, said == column_or_1d(y, warn=True)
+    return chosen, said == y
+
+
+def _check_values(y: np.ndarray, known: np.ndarray, shape: tuple[int, ...]) -> None:
+    unknown = sorted(set(y.ravel().tolist()) - set(known.tolist()), key=str)
+    if y.shape != shape or unknown:
+        raise ValueError(
+            f"The 'y' parameter of calibration must have the shape {shape} and hold "
+            f"{known.tolist()}. Got the shape {y.shape} and {unknown} besides."
+        )

@@ -140,7 +140,7 @@ def collusion_report(
         given = unwrapped(
             _READER, independent, X_train, X_test, parameter="independent"
         )
-        _check_independent(given[0])
+        _check_independent(given[0], ensemble)
         other = _readings(given[0], given[1:], (y_train, y_test))
     if other is None:
         fitted = clone(ensemble).set_params(lam=0.0).fit(inner[0], y_train)
@@ -158,12 +158,16 @@ def _readings(ensemble: Any, Xs: Any, ys: Any) -> list[Reading]:
     return [Reading(_READER, ensemble, X, y) for X, y in zip(Xs, ys, strict=True)]
 
 
-def _check_independent(ensemble: Any) -> None:
-    n_members = len(ensemble.estimators_)
-    if ensemble.lam != 0 or n_members < 2:
+def _check_independent(ensemble: Any, other: Any) -> None:
+    """Raise unless an ensemble can stand beside the other."""
+    n_members, n_others = len(ensemble.estimators_), len(other.estimators_)
+    is_alike = n_members == n_others and isinstance(ensemble, type(other))
+    if ensemble.lam != 0 or not is_alike:
         raise ValueError(
-            f"The 'independent' parameter of {_READER} must be an ensemble of at least "
-            f"2 members with lam=0. Got {n_members} with lam={ensemble.lam!r} instead."
+            f"The 'independent' parameter of {_READER} must be a "
+            f"{type(other).__name__} of {n_others} members with lam=0, as there are in "
+            f"'estimator'. Got a {type(ensemble).__name__} of {n_members} members with "
+            f"lam={ensemble.lam!r} instead."
         )
 
 

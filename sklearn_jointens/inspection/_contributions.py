@@ -84,7 +84,7 @@ def member_contributions(
     total = natural.sum(0, dtype=torch.float64)
     members = list(blocks(n_members, total.numel()))
 
-    (score,) = judge.scores(natural.mean(0, keepdim=True))
+    score = judge.score(natural)
     others = (
         ((total - natural[block]) / (n_members - 1)).to(natural) for block in members
     )

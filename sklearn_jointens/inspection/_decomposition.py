@@ -31,8 +31,9 @@ def diversity_decomposition(
     ``ensemble_loss = member_loss - diversity`` (Webb et al. [1]_, eq. 5). Each is
     computed by itself, the diversity from the members' outputs alone (Huber losses
     excepted, whose diversity depends on y). The loss is the criterion's own, with its
-    class weights, label smoothing or ``pos_weight``: of classes and labels in nats, of
-    numbers in the units that y is learned in, as in `history_`.
+    ``weight``, label smoothing or ``pos_weight``: of classes and labels in nats, of
+    numbers in the units that y is learned in, as in `history_`. Weights that rows had
+    in training, of `class_weight` too, count only when they are given again.
 
     Parameters
     ----------

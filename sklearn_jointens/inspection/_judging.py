@@ -33,10 +33,6 @@ class Judge:
     """
 
     def __init__(self, reading: Reading, scoring: Any) -> None:
-        if reading.y is None:
-            raise ValueError(
-                f"{reading.reader} requires y to be passed, but the target y is None."
-            )
         self.reading = reading
         self._stand_in: Any = (
             _Classifier if is_classifier(reading.ensemble) else _Regressor
@@ -45,6 +41,22 @@ class Judge:
         own = scoring is None or scoring == self._stand_in.default_scoring
         # Asked for the ensemble itself, so that a wrong name is told of that.
         self._scorer = None if own else check_scoring(reading.ensemble, scoring=scoring)
+
+    def score(self, natural: Tensor) -> float:
+        """The score of the ensemble of all members, which has to be defined.
+
+        Parameters
+        ----------
+        natural : Tensor of shape (n_members, n_outputs, n_samples)
+        """
+        (score,) = self.scores(natural.mean(0, keepdim=True))
+        if np.isnan(score):
+            raise ValueError(
+                f"The 'scoring' parameter of {self.reading.reader} must be a score "
+                f"that is defined on X and y. Got {self.name!r} instead, which is no "
+                "number there."
+            )
+        return float(score)
 
     def scores(self, natural: Tensor) -> np.ndarray:
         """Scores of several ensembles on all rows.

@@ -125,16 +125,17 @@ def prune_members(
     reading = Reading("prune_members", ensemble, X, y, sample_weight)
     judge = Judge(reading, scoring)
     natural = reading.natural()
+    score = judge.score(natural)
     order = _dropping_order(reading, natural, method)
     scores = _path_scores(judge, natural, order)
 
-    is_good = scores >= scores[0] - max_loss - _ROUNDING
+    is_good = scores >= score - max_loss - _ROUNDING
     n_dropped = np.flatnonzero(is_good).max(initial=0)
     pruned = ensemble.drop_members(order[:n_dropped])
     return Bunch(
         estimator=pruned,
         members=np.sort(order[n_dropped:]),
-        score=float(scores[0]),
+        score=score,
         pruned_score=float(scores[n_dropped]),
         score_name=judge.name,
         path_members=order,

@@ -14,6 +14,8 @@ from sklearn_jointens._checks import check_known, check_sample_weight, check_X, 
 from sklearn_jointens._fitted import FittedEnsemble
 from sklearn_jointens.losses._by_row import RowLosses, row_losses
 
+_NOT_NEEDED = object()
+
 
 class Reading:
     """What the members of an ensemble make of some rows.
@@ -25,8 +27,8 @@ class Reading:
     estimator : object
         As `unwrapped` takes it.
     X : array-like or sparse matrix of shape (n_samples, ...)
-    y : array-like of shape (n_samples,) or (n_samples, n_targets), default=None
-        Targets, as the ensemble has learned them.
+    y : array-like of shape (n_samples,) or (n_samples, n_targets), optional
+        Targets, as the ensemble has learned them; not None where they are needed.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
 
@@ -50,21 +52,35 @@ class Reading:
         reader: str,
         estimator: Any,
         X: Any,
-        y: Any = None,
+        y: Any = _NOT_NEEDED,
         sample_weight: Any = None,
     ) -> None:
+        if y is None:
+            raise ValueError(
+                f"The 'y' parameter of {reader} must hold targets. Got None instead."
+            )
         self.reader = reader
         self.ensemble, X = unwrapped(reader, estimator, X)
         self.X = check_X(self.ensemble, X)
         self.family = self.ensemble.net_.prediction_family_
         self.targets = self.ensemble.net_.targets_
         self.y = self.encoded = None
-        if y is not None:
-            self.y = check_y(self.ensemble, y)
-            check_consistent_length(self.X, self.y)
-            check_known(type(self.ensemble).__name__, self.y, self.targets)
-            self.encoded = torch.as_tensor(self.targets.encode(self.y))
+        if y is not _NOT_NEEDED:
+            self._take(y)
         self.sample_weight = check_sample_weight(sample_weight, self.X)
+
+    def _take(self, y: Any) -> None:
+        self.y = check_y(self.ensemble, y)
+        check_consistent_length(self.X, self.y)
+        owner = type(self.ensemble).__name__
+        check_known(owner, self.y, self.targets)
+        self.encoded = torch.as_tensor(self.targets.encode(self.y))
+        wrong = self.family.check_target(self.encoded)
+        if wrong is not None:
+            raise ValueError(
+                f"The 'y' parameter of {owner} must be {wrong}. Got numbers from "
+                f"{self.y.min():g} to {self.y.max():g} instead."
+            )
 
     @property
     def n_members(self) -> int:

@@ -145,7 +145,7 @@ def robustness_curve(
 
     random = check_random_state(random_state)
     natural = reading.natural()
-    (score,) = judge.scores(natural.mean(0, keepdim=True))
+    score = judge.score(natural)
     by_row = natural.permute(2, 0, 1).contiguous()
     del natural  # half of the memory
     repeats = (
@@ -155,7 +155,7 @@ def robustness_curve(
     return Bunch(
         **points,
         scores=scores,
-        score=float(score),
+        score=score,
         score_name=judge.name,
         n_members=reading.n_members,
     )

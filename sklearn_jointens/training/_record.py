@@ -21,11 +21,12 @@ class EpochRecord:
         ``None`` is not to measure them.
     """
 
-    # Names that a printed line leaves out: the loss beside them says the same.
+    # Names that a printed line leaves out: the loss beside them says the same, and a
+    # warning tells of members.
     QUIET = [
         f"{prefix}_{name}"
         for prefix in ("train", "valid")
-        for name in ("ensemble_loss", "member_loss")
+        for name in ("ensemble_loss", "member_loss", "effective_members")
     ]
 
     def __init__(self, prefix: str, family: Family | None = None) -> None:

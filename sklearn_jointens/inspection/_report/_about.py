@@ -19,6 +19,12 @@ from sklearn_jointens.losses import Poisson
 # A longer table or list says less.
 _MOST_ROWS, _MOST_NAMES = 30, 10
 
+_RUN = {
+    "structural": "as one program",
+    "vmap": "as one program, with torch.func.vmap",
+    "loop": "one after another",
+}
+
 
 def about(subject: Subject) -> Section:
     """What the ensemble is."""
@@ -44,7 +50,7 @@ def about(subject: Subject) -> Section:
                         f"{number(n_parameters * subject.n_members)} in all",
                     ),
                     ("Epochs", _epochs(ensemble.n_iter_, ensemble.best_epoch_)),
-                    ("Vectorization", ensemble.vectorization_.reason),
+                    ("Members run", _RUN[ensemble.vectorization_.method]),
                     ("Targets", _targets(subject)),
                     ("Judged on", f"{number(subject.reading.n_rows)} rows"),
                 ]
@@ -94,8 +100,8 @@ def _verdict(subject: Subject) -> str:
     if score > best:
         return "The ensemble beats its best member, as it should. "
     return (
-        "The ensemble does not beat its best member: on these rows, that one network "
-        "would do. "
+        "The ensemble does not beat its best member, as it should; but these very rows "
+        "say which one that is. "
     )
 
 

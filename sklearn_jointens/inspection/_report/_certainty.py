@@ -137,8 +137,8 @@ def calibrated(subject: Subject) -> Section | None:
                 rows,
             ),
             paragraph(
-                f"Expected calibration error: {error:.4g}, the mean distance from the "
-                "dashed line."
+                f"Expected calibration error: {error:.4g}, the mean over rows of their "
+                "dot's distance from the dashed line."
             ),
         ],
     )

@@ -44,6 +44,7 @@ def members(subject: Subject) -> Section | None:
         ax.axvline(score, color=DARK, linewidth=2.4, label=f"Ensemble ({score:.4g})")
         label = f"Mean member ({mean:.4g})"
         ax.axvline(mean, color=BRIGHT, linestyle="--", linewidth=1.6, label=label)
+        ax.xaxis.get_major_locator().set_params(nbins=5)
         ax.yaxis.get_major_locator().set_params(integer=True)
         ax.set(xlabel=name, ylabel="Members")
         drawing_for("report").draw_legend([ax])

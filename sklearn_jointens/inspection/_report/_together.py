@@ -29,7 +29,8 @@ def diversity(subject: Subject) -> Section | None:
         return None
     found = pairwise_disagreement(subject.ensemble, subject.X)
     pairs = found[np.triu_indices(subject.n_members, 1)]
-    what, name = "Root mean squared difference of two members", "Difference"
+    what = "Root mean squared difference of two members, in y's own units"
+    name = "Difference"
     if subject.has_classes:
         of = "rows and labels" if subject.has_labels else "rows"
         what, name = f"Share of {of} on which two members differ", "Disagreement"

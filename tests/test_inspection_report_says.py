@@ -85,11 +85,11 @@ def test_independent_members_need_the_rows_of_training(fitted):
         fitted.report(rows(), CLASSES.y, independent=fitted)
 
 
-def test_a_file_that_cannot_be_is_refused_before_any_work(fitted, tmp_path):
-    path = tmp_path / "nowhere" / "page.html"
-
-    with pytest.raises(ValueError, match=r"'path' parameter of report .*nowhere"):
-        fitted.report([["no numbers"]], [0], path=path)
+@pytest.mark.parametrize("where", ["", "nowhere/page.html"])
+def test_a_file_that_cannot_be_is_refused_before_any_work(fitted, tmp_path, where):
+    message = "The 'path' parameter of report must be a file"
+    with pytest.raises(ValueError, match=message):
+        fitted.report([["no numbers"]], [0], path=tmp_path / where)
 
 
 def test_the_loss_that_is_allowed_can_be_chosen_and_is_said(fitted):

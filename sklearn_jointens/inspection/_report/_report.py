@@ -146,7 +146,7 @@ def report(
         `estimator` is no ensemble.
     ValueError
         A parameter is not valid, only one of `X_train` and `y_train` is given, or
-        `independent` without them; or the folder of `path` does not exist.
+        `independent` without them; or `path` is a folder, or in none that exists.
     NotFittedError
         `estimator` is not fitted.
 
@@ -181,7 +181,7 @@ def report(
             f"'y_train', which its members are compared on. Got {independent!r} "
             "instead."
         )
-    if path is not None and not Path(path).absolute().parent.is_dir():
+    if path is not None and not _can_be_file(Path(path)):
         raise ValueError(
             "The 'path' parameter of report must be a file in a folder that exists. "
             f"Got {path!r} instead."
@@ -230,6 +230,10 @@ def _most_important(subject: Subject) -> list[tuple[str, Any]]:
         *members,
         ("lam", float(subject.ensemble.lam)),
     ]
+
+
+def _can_be_file(path: Path) -> bool:
+    return path.absolute().parent.is_dir() and not path.is_dir()
 
 
 def _names(estimator: Any) -> list[str]:

@@ -132,6 +132,10 @@ def test_wrong_input_is_told():
         DiversityMapDisplay.from_estimator(None, X)
     with pytest.raises(ValueError, match=r"must have the shape .* Got \(4,\) instead"):
         DiversityMapDisplay.from_predictions(SAYS[0])
+    with pytest.raises(
+        ValueError, match=r"'predictions' .* finite numbers .*'numbers'"
+    ):
+        DiversityMapDisplay.from_predictions([[1, np.nan], [2, 1.0]], kind="numbers")
     with pytest.raises(ValueError, match="The 'kind' parameter of"):
         DiversityMapDisplay.from_predictions(SAYS, kind="words")
     with pytest.raises(ValueError, match=r"'ax' parameter of DiversityMapDisplay\.p"):

@@ -206,6 +206,25 @@ def test_what_is_no_ensemble_is_refused():
         )
 
 
+@pytest.mark.parametrize("estimators", ["one", []])
+def test_estimators_are_several(estimators):
+    if estimators == "one":
+        estimators = NUMBERS.ensemble(n_estimators=2).fit(rows(), NUMBERS.y)
+
+    message = (
+        r"'estimators' parameter of LossDecompositionDisplay\.from_estimators must"
+    )
+    with pytest.raises((TypeError, ValueError), match=message):
+        LossDecompositionDisplay.from_estimators(estimators, rows(), NUMBERS.y)
+
+
+def test_parameters_of_plot_are_checked_when_an_estimator_is_drawn():
+    ensemble = NUMBERS.ensemble(n_estimators=2).fit(rows(), NUMBERS.y)
+
+    with pytest.raises(ValueError, match=r"'y_scale' parameter of .*\.plot must be"):
+        LossDecompositionDisplay.from_estimator(ensemble, y_scale="logg")
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("ax", 3), ("x_scale", "log"), ("y_scale", "even")]
 )

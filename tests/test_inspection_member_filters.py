@@ -230,3 +230,42 @@ def test_axes_have_to_be_axes():
 
     with pytest.raises(ValueError, match=r"'ax' parameter of MemberFiltersDisplay\.pl"):
         display.plot(ax=[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("members", 2), ("members", [9]), ("members", []), ("n_filters", 0)],
+)
+def test_what_is_to_be_drawn_is_checked_by_whoever_draws(linear, name, value):
+    message = rf"'{name}' parameter of MemberFiltersDisplay\.from_estimator must"
+    with pytest.raises(ValueError, match=message):
+        MemberFiltersDisplay.from_estimator(linear, image_shape=(3, 4), **{name: value})
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0])
+def test_the_largest_weight_is_above_zero(limit):
+    display = MemberFiltersDisplay(filters=np.ones((1, 1, 1, 2, 2)))
+
+    message = r"'limit' parameter of MemberFiltersDisplay\.plot must"
+    with pytest.raises(ValueError, match=message):
+        display.plot(limit=limit)
+
+
+def test_a_named_layer_is_named_in_the_picture(linear):
+    first = MemberFiltersDisplay.from_estimator(linear, image_shape=(3, 4))
+    output = MemberFiltersDisplay.from_estimator(
+        linear, layer="output", image_shape=(1, 5)
+    )
+
+    assert first.ax_.get_xlabel() == "Filters of the first layer"
+    assert output.ax_.get_xlabel() == "Filters of layer 'output'"
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+def test_what_is_between_filters_is_the_colour_of_no_weight(n_channels):
+    filters = np.ones((1, 2, n_channels, 2, 2))
+
+    image = MemberFiltersDisplay(filters=filters).plot().image_
+
+    between = image.to_rgba(image.get_array())[0, 2, :3]
+    assert len(set(between)) > 1

@@ -4,8 +4,6 @@ import base64
 import pickle
 import subprocess
 import sys
-from collections import Counter
-from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from kinds import KINDS, rows
 from matplotlib import rcParams
+from pages import Page, near, read
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -41,66 +40,12 @@ CLASSES, LABELS, NUMBERS = KINDS[0], KINDS[3], KINDS[4]
 ALWAYS = ["about", "scores", "learning", "uncertainty"]
 OF_SEVERAL = ["members", "dominance", "robustness", "diversity", "pruning"]
 
-# Elements without an end.
-VOID = {"meta", "img"}
-
-
-class Page(HTMLParser):
-    """What a page holds; it raises where tags do not match."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.open, self.tags, self.attributes = [], Counter(), []
-        self.sections, self.cells, self.text = [], [], ""
-        self.alternatives, self.images, self.headings = [], [], []
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += [(tag, *pair) for pair in attrs]
-        attrs = dict(attrs)
-        if tag == "section":
-            self.sections.append(attrs["id"])
-        if tag == "img":
-            self.alternatives.append(attrs["alt"])
-            self.images.append(attrs["src"])
-        if tag in ("td", "th", "dd"):
-            self.cells.append("")
-        if tag in ("h1", "h2", "h3"):
-            self.headings.append(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-        if self.open and self.open[-1] in ("td", "th", "dd"):
-            self.cells[-1] += data
-
-    def row(self, name):
-        """The cells after the one that says `name`, up to three."""
-        at = self.cells.index(name)
-        return self.cells[at + 1 : at + 4]
-
 
 @pytest.fixture
 def _quick(monkeypatch):
     """Pages whose pictures are not looked at have empty ones."""
     panels = "sklearn_jointens.inspection._panels"
     monkeypatch.setattr(f"{panels}.svg_of", lambda draw: b"<svg/>")
-
-
-def read(made):
-    return Page(made.html)
-
-
-def near(text, value):
-    """Whether a cell shows a number, rounded."""
-    return float(text.replace("\N{MINUS SIGN}", "-")) == pytest.approx(value, rel=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +217,7 @@ def test_dominance_is_that_of_the_epoch_whose_weights_are_left():
     fitted = NUMBERS.ensemble().fit(rows(), NUMBERS.y)
     fitted.history_[1]["restored"] = True
     fitted.history_[1]["train_effective_members"] = 1.75
-    fitted.history_[1]["train_member_gains"] = [0.1, -0.2, 0.3]
+    fitted.history_[1]["train_member_gains"] = [0.3, -0.2, 0.9]
 
     page = read(fitted.report(rows(), NUMBERS.y))
 

@@ -111,9 +111,9 @@ def test_wrong_arrays_are_told():
 @pytest.mark.parametrize(
     ("name", "measure"),
     [
-        ("classes", "total_entropy"),
-        ("one logit", "total_entropy"),
-        ("labels", "total_entropy"),
+        ("classes", "ensemble_entropy"),
+        ("one logit", "ensemble_entropy"),
+        ("labels", "ensemble_entropy"),
         ("numbers", "variance_between"),
         ("several variances", "total_variance"),
     ],
@@ -231,6 +231,16 @@ def test_curves_are_drawn_on_one_axes_with_a_level_of_chance():
     low, high = second.ax_.get_ylim()
     assert low <= 0
     assert high >= 1
+
+
+def test_random_order_is_named_once():
+    first = RiskCoverageDisplay.from_predictions(
+        [0, 1, 0], [1, 3, 2], name="A", plot_chance_level=True
+    )
+    second = first.plot(ax=first.ax_, name="B", plot_chance_level=True)
+
+    texts = [text.get_text() for text in second.ax_.get_legend().get_texts()]
+    assert [text.partition(" (")[0] for text in texts] == ["A", "Random order", "B"]
 
 
 def test_names_may_be_left_out():

@@ -131,6 +131,11 @@ n_samples, n_targets)
         if kind == "classes":
             _, codes = np.unique(predictions, return_inverse=True)
             predictions = codes.reshape(predictions.shape)
+        elif predictions.dtype.kind not in "biuf" or not np.isfinite(predictions).all():
+            raise ValueError(
+                f"The 'predictions' parameter of {caller} must hold finite numbers "
+                f"with kind='numbers'. Got {predictions!r} instead."
+            )
         disagreement = disagreement_of(predictions, kind == "classes")
         return cls(disagreement=disagreement, name=_NAMES[kind]).plot(**plot_params)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from sklearn_jointens._compat import StrOptions, validate_params
 from sklearn_jointens.inspection._decomposition import diversity_decomposition
@@ -114,7 +115,7 @@ class LossDecompositionDisplay:
     @classmethod
     @validate_params(
         {"rows": [StrOptions({"train", "valid"}), None]},
-        prefer_skip_nested_validation=True,
+        prefer_skip_nested_validation=False,
     )
     def from_estimator(
         cls, estimator: Any, *, rows: str | None = None, **plot_params: Any
@@ -195,13 +196,25 @@ class LossDecompositionDisplay:
         Raises
         ------
         TypeError
-            One of `estimators` is no such ensemble.
+            `estimators` are not several, or one of them is no such ensemble.
+        ValueError
+            There are none.
         NotFittedError
             One of them is not fitted.
         """
         reader = f"{cls.__name__}.from_estimators"
         drawing_for(reader)
+        if not isinstance(estimators, Iterable) or isinstance(estimators, Pipeline):
+            raise TypeError(
+                f"The 'estimators' parameter of {reader} must be several ensembles, in "
+                f"a list for example. Got {estimators!r} instead."
+            )
         estimators = list(estimators)
+        if not estimators:
+            raise ValueError(
+                f"The 'estimators' parameter of {reader} must hold at least one "
+                f"ensemble. Got {estimators!r} instead."
+            )
         parts = [
             diversity_decomposition(each, X, y, sample_weight=sample_weight)
             for each in estimators

@@ -96,7 +96,7 @@ class MemberCurvesDisplay:
             "curve": [StrOptions({"error", "loss"}), None],
             "rows": [StrOptions({"train", "valid"}), None],
         },
-        prefer_skip_nested_validation=True,
+        prefer_skip_nested_validation=False,
     )
     def from_estimator(
         cls,

@@ -1,15 +1,20 @@
 """`MemberFiltersDisplay`: what each member's first layer looks for."""
 
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
+from sklearn_jointens._compat import Interval, validate_params
 from sklearn_jointens.inspection._drawing import drawing_for
 from sklearn_jointens.inspection._first_layer import first_layer_filters
 from sklearn_jointens.inspection._reading import unwrapped
 
 # A page has no room for more.
 _MOST_MEMBERS = 16
+
+# No shade of grey.
+_BETWEEN = (0.74, 0.83, 0.92)
 
 
 class MemberFiltersDisplay:
@@ -28,6 +33,8 @@ class MemberFiltersDisplay:
         otherwise each channel is an image of its own.
     members : array-like of shape (n_members,), default=None
         What to call them. ``None`` is 0, 1, ...
+    layer : str, default=None
+        Name of the layer that has them. ``None`` is the first.
 
     Attributes
     ----------
@@ -35,7 +42,7 @@ class MemberFiltersDisplay:
     figure_ : matplotlib Figure
         The figure of `ax_`.
     image_ : matplotlib AxesImage
-        All filters, with a line of pixels between them.
+        All filters, with a light blue line of pixels between them.
     colorbar_ : matplotlib Colorbar or None
         None for filters in colour.
 
@@ -58,11 +65,18 @@ class MemberFiltersDisplay:
     'Member'
     """
 
-    def __init__(self, *, filters: Any, members: Any = None) -> None:
+    def __init__(
+        self, *, filters: Any, members: Any = None, layer: str | None = None
+    ) -> None:
         self.filters = filters
         self.members = members
+        self.layer = layer
 
     @classmethod
+    @validate_params(
+        {"n_filters": [Interval(Integral, 1, None, closed="left"), None]},
+        prefer_skip_nested_validation=False,
+    )
     def from_estimator(
         cls,
         estimator: Any,
@@ -112,15 +126,19 @@ class MemberFiltersDisplay:
         drawing_for(caller)
         (ensemble,) = unwrapped(caller, estimator)
         modules = [member.module_ for member in ensemble.estimators_]
-        shown = None if members is None else ensemble._some_members_at(members)
+        shown = None if members is None else _chosen(caller, ensemble, members)
         filters = first_layer_filters(caller, modules, layer, image_shape)
         if shown is None:
             sizes = np.square(filters).mean(axis=(1, 2, 3, 4))
             shown = np.sort(np.argsort(-sizes, kind="stable")[:_MOST_MEMBERS])
-        return cls(filters=filters[shown, :n_filters], members=shown).plot(
+        return cls(filters=filters[shown, :n_filters], members=shown, layer=layer).plot(
             **plot_params
         )
 
+    @validate_params(
+        {"limit": [Interval(Real, 0, None, closed="neither"), None]},
+        prefer_skip_nested_validation=True,
+    )
     def plot(
         self, ax: Any = None, *, cmap: str = "gray", limit: float | None = None
     ) -> "MemberFiltersDisplay":
@@ -159,11 +177,12 @@ class MemberFiltersDisplay:
         self.figure_ = self.ax_.figure
         in_colour = mosaic.ndim == 3
         if in_colour:
-            # What is between the filters is white.
-            mosaic = np.nan_to_num((mosaic / limit + 1) / 2, nan=1.0).clip(0, 1)
+            colours = ((mosaic / limit + 1) / 2).clip(0, 1)
+            mosaic = np.where(np.isnan(colours), _BETWEEN, colours)
         self.image_ = self.ax_.imshow(
             mosaic, cmap=cmap, vmin=-limit, vmax=limit, interpolation="nearest"
         )
+        self.image_.set_cmap(self.image_.cmap.with_extremes(bad=_BETWEEN))
         self.colorbar_ = None
         if not in_colour:
             self.colorbar_ = drawing.colour_bar(self.image_, "Weight")
@@ -173,7 +192,8 @@ class MemberFiltersDisplay:
         self.ax_.tick_params(length=0)
         self.ax_.spines[:].set_visible(False)
         self.ax_.set_ylabel("Member")
-        self.ax_.set_xlabel("Filters of the first layer")
+        layer = "the first layer" if self.layer is None else f"layer {self.layer!r}"
+        self.ax_.set_xlabel(f"Filters of {layer}")
         return self
 
     def _tiles(self) -> tuple[np.ndarray, np.ndarray]:
@@ -196,6 +216,17 @@ class MemberFiltersDisplay:
         if n_channels == 3:
             return np.moveaxis(filters, 2, -1), members
         return filters.reshape(n_members, -1, height, width), members
+
+
+def _chosen(caller: str, ensemble: Any, members: Any) -> np.ndarray:
+    try:
+        return ensemble._some_members_at(members)
+    except ValueError as error:
+        raise ValueError(
+            f"The 'members' parameter of {caller} must be indices or a mask of the "
+            f"{len(ensemble.estimators_)} members, at least of one. Got {members!r} "
+            "instead."
+        ) from error
 
 
 def _side_by_side(tiles: np.ndarray) -> np.ndarray:

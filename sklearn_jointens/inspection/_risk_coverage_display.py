@@ -12,6 +12,8 @@ from sklearn_jointens.inspection._reading import Reading
 from sklearn_jointens.inspection._risk_coverage import risk_coverage_curve
 from sklearn_jointens.inspection._uncertainty import measures_of
 
+_CHANCE = "Random order"
+
 
 class RiskCoverageDisplay:
     """How far a measure of uncertainty can be trusted: risk against coverage.
@@ -102,8 +104,8 @@ class RiskCoverageDisplay:
         measure : str or array-like of shape (n_samples,), default=None
             One of those that :func:`uncertainty` returns (its mean over several labels
             or targets), or any other that is higher where a row is less certain.
-            ``None`` is "total_entropy" of classes, and of numbers "total_variance", or
-            "variance_between" where the members learn no variance.
+            ``None`` is "ensemble_entropy" of classes, and of numbers "total_variance",
+            or "variance_between" where the members learn no variance.
         risk : {"error", "loss"}, default="error"
             What is lost. "error" is 1 for a wrong row of classes (of several labels,
             where one of them is wrong), and of numbers the squared error in y's own
@@ -212,8 +214,10 @@ class RiskCoverageDisplay:
         (self.line_,) = self.ax_.plot(self.coverage, self.risk, **style)
         self.chance_level_ = None
         if plot_chance_level:
+            known = self.ax_.get_legend_handles_labels()[1]
+            label = "_nolegend_" if _CHANCE in known else _CHANCE
             style = drawing.with_defaults(
-                chance_level_kw, label="Random order", color="k", linestyle="--"
+                chance_level_kw, label=label, color="k", linestyle="--"
             )
             level = self.risk[-1]
             (self.chance_level_,) = self.ax_.plot([0, 1], [level, level], **style)
@@ -246,7 +250,7 @@ def _measured(
         if values is not None and name != "member_divergence"
     }
     if measure is None:
-        defaults = ("total_entropy", "total_variance", "variance_between")
+        defaults = ("ensemble_entropy", "total_variance", "variance_between")
         measure = next(name for name in defaults if name in known)
     if measure not in known:
         raise ValueError(

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn_jointens.inspection._calibration import calibration
 from sklearn_jointens.inspection._report._html import (
     Section,
+    facts,
     paragraph,
     picture,
     table,
@@ -16,18 +17,46 @@ from sklearn_jointens.inspection._report._subject import Subject
 from sklearn_jointens.inspection._risk_coverage_display import RiskCoverageDisplay
 from sklearn_jointens.inspection._uncertainty import measures_of
 
-# The measures that are drawn, where an ensemble has them.
-_DRAWN = ("total_entropy", "mutual_information", "total_variance", "variance_between")
+# The measures that are drawn, where an ensemble has them, and how.
+_DRAWN = {
+    "ensemble_entropy": "-",
+    "total_entropy": ":",
+    "mutual_information": "-.",
+    "total_variance": "-",
+    "variance_between": "-.",
+}
+
+_MEANINGS = {
+    "total_entropy": "Entropy of the members' mean probabilities",
+    "expected_entropy": "Mean of the members' entropies: what each is unsure of",
+    "mutual_information": "Total less expected entropy: what members differ about",
+    "ensemble_entropy": "Entropy of what the ensemble predicts",
+    "disagreement": "Share of pairs of members that say different things",
+    "variation_ratio": "Share of members that do not say what most of them do",
+    "variance_between": "Of the members' predictions",
+    "variance_within": "Mean of the variances that members predict",
+    "total_variance": "Variance between and within members",
+    "diversity": "What the ensemble loses less than its mean member",
+}
 
 
 def uncertainty(subject: Subject) -> Section:
     """How unsure the ensemble is of rows that it gets right or wrong."""
     measures = {
-        _title(name): values.reshape(len(values), -1).mean(axis=1)
+        name: values.reshape(len(values), -1).mean(axis=1)
         for name, values in measures_of(subject.reading).items()
         if values is not None and name != "member_divergence"
     }
-    parts = [_risk(subject, measures), _means(subject, measures)]
+    meanings = [(_title(name), _MEANINGS[name]) for name in measures]
+    parts = [_risk(subject, measures), _means(subject, measures), facts(meanings)]
+    parts.append(
+        paragraph(
+            "Entropies, mutual information and diversity are in nats."
+            if subject.has_classes
+            else "Variances are in y's own units, squared; diversity is in the units "
+            "of the loss."
+        )
+    )
     lam = subject.ensemble.lam
     if lam > 0 and subject.n_members > 1:
         parts.append(
@@ -50,15 +79,22 @@ def calibrated(subject: Subject) -> Section | None:
     if not subject.has_classes:
         return None
     found = calibration(subject.ensemble, **subject.rows)
-    error = found.expected_calibration_error
+    error, labels = found.expected_calibration_error, subject.has_labels
+    sure, right = ("Probability", "Share") if labels else ("Confidence", "Accuracy")
 
     def draw(ax: Any) -> None:
         sizes = 20 + 280 * found.n_rows / found.n_rows.max()
         ax.plot([0, 1], [0, 1], color="black", linestyle="--", linewidth=1)
-        ax.plot(found.confidence, found.accuracy, color=DARK, linewidth=1.2)
-        ax.scatter(found.confidence, found.accuracy, sizes, color=DARK, alpha=0.7)
+        ax.scatter(
+            found.confidence,
+            found.accuracy,
+            sizes,
+            color=DARK,
+            alpha=0.7,
+            clip_on=False,
+        )
         limits = (-0.04, 1.04)
-        ax.set(xlabel="Confidence", ylabel="Accuracy", xlim=limits, ylim=limits)
+        ax.set(xlabel=sure, ylabel=right, xlim=limits, ylim=limits)
 
     filled = np.flatnonzero(found.n_rows)
     rows = [
@@ -70,48 +106,68 @@ def calibrated(subject: Subject) -> Section | None:
         )
         for at in filled[::-1]
     ]
+    if labels:
+        advice = (
+            "Where the ensemble says that a label is 80 % probable, 80 % of rows "
+            "should have it: dots on the dashed line. Below it probabilities are too "
+            "high, above it too low."
+        )
+        caption = "Share of rows that have the label, where it is so probable"
+    else:
+        advice = (
+            "Of rows that the ensemble is 80 % sure of, it should get 80 % right: dots "
+            "on the dashed line. Below it the ensemble is too sure, above it not sure "
+            "enough."
+        )
+        caption = "How often the ensemble is right where it is so sure"
     return Section(
         "calibration",
         "Calibration",
-        "Of rows that the ensemble is 80 % sure of, it should get 80 % right: dots on "
-        "the dashed line. Below it the ensemble is too sure, above it not sure enough.",
+        advice,
         [
             picture(
                 draw,
-                f"Accuracy against confidence in {len(filled)} bins. The expected "
+                f"{right} against {sure.lower()} in {len(filled)} bins. The expected "
                 f"calibration error is {error:.4g}.",
-                "How often the ensemble is right where it is so sure; larger dots are "
-                "more rows.",
+                f"{caption}; larger dots are more rows.",
             ),
-            table("By confidence", ["Bin", "Rows", "Confidence", "Accuracy"], rows),
-            paragraph(f"Expected calibration error: {error:.4g}."),
+            table(
+                f"By {sure.lower()}",
+                ["Bin", "Rows and labels" if labels else "Rows", sure, right],
+                rows,
+            ),
+            paragraph(
+                f"Expected calibration error: {error:.4g}, the mean over rows of their "
+                "dot's distance from the dashed line."
+            ),
         ],
     )
 
 
 def _risk(subject: Subject, measures: dict[str, np.ndarray]) -> str:
-    names = [name for name in map(_title, _DRAWN) if name in measures]
+    names = [name for name in _DRAWN if name in measures]
 
     def draw(ax: Any) -> None:
-        for name, line in zip(names, ("-", "-."), strict=False):
+        for name in names:
             RiskCoverageDisplay.from_estimator(
                 subject.ensemble,
                 subject.X,
                 subject.y,
                 measure=measures[name],
-                name=name,
+                name=_title(name),
                 ax=ax,
-                linestyle=line,
+                linestyle=_DRAWN[name],
                 plot_chance_level=name == names[-1],
             )
         ax.set_xlabel("Share of rows, the most certain first")
 
     lost = "error rate" if subject.has_classes else "mean squared error"
+    wrong = " A row is wrong where one of its labels is." if subject.has_labels else ""
     return picture(
         draw,
         f"The {lost} against the share of rows, the most certain first, by "
-        f"{' and by '.join(names)}.",
-        f"The {lost} of the most certain rows. A smaller area is better.",
+        f"{' and by '.join(map(_title, names))}.",
+        f"The {lost} of the most certain rows. A smaller area is better.{wrong}",
     )
 
 
@@ -123,7 +179,7 @@ def _means(subject: Subject, measures: dict[str, np.ndarray]) -> str:
         head += ["Right", "Wrong"]
         groups += [~wrong, wrong]
     rows = [
-        (name, *(_mean(values[group]) for group in groups))
+        (_title(name), *(_mean(values[group]) for group in groups))
         for name, values in measures.items()
     ]
     return table("Means over rows", head, rows)

@@ -10,8 +10,9 @@ import numpy as np
 
 from sklearn_jointens.inspection._drawing import drawing_for
 
-# What should be 0 may be as large.
+# What should be 0 may be as large; a difference, in units of what it is between.
 _ROUNDING = 1e-15
+_ROUNDING_OF_DIFFERENCES = 1e-12
 
 
 class Section(NamedTuple):
@@ -49,6 +50,11 @@ def number(value: float) -> str:
 def change(value: float) -> str:
     """A difference, with its sign."""
     return f"+{number(value)}" if value > 0 else number(value)
+
+
+def without_rounding(value: float, between: float) -> float:
+    """A difference of numbers as large as `between`; 0 if it is of rounding alone."""
+    return 0.0 if abs(value) < _ROUNDING_OF_DIFFERENCES * abs(between) else value
 
 
 def paragraph(text: str) -> str:

@@ -2,14 +2,23 @@
 
 import os
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from sklearn_jointens._compat import validate_params
+from sklearn.pipeline import Pipeline
+
+from sklearn_jointens._compat import Interval, validate_params
 from sklearn_jointens.inspection._drawing import drawing_for
 from sklearn_jointens.inspection._judging import SCORING
 from sklearn_jointens.inspection._reading import Reading, unwrapped
-from sklearn_jointens.inspection._report import _about, _certainty, _members
+from sklearn_jointens.inspection._report import (
+    _about,
+    _certainty,
+    _members,
+    _together,
+    _training,
+)
 from sklearn_jointens.inspection._report._html import Section, facts, in_notebook, page
 from sklearn_jointens.inspection._report._subject import Subject
 
@@ -18,10 +27,10 @@ _SECTIONS: list[Callable[[Subject], Section | None]] = [
     _about.about,
     _about.scores,
     _members.members,
-    _members.learning,
-    _members.dominance,
+    _training.learning,
+    _training.dominance,
     _members.robustness,
-    _members.diversity,
+    _together.diversity,
     _certainty.uncertainty,
     _certainty.calibrated,
     _members.pruning,
@@ -63,6 +72,7 @@ class Report:
 @validate_params(
     {
         "scoring": SCORING,
+        "max_loss": [Interval(Real, 0, None, closed="left")],
         "title": [str, None],
         "path": [str, os.PathLike, None],
         "random_state": ["random_state"],
@@ -79,6 +89,7 @@ def report(
     X_train: Any = None,
     y_train: Any = None,
     independent: Any = None,
+    max_loss: float = 0.005,
     title: str | None = None,
     path: Any = None,
     random_state: Any = 0,
@@ -112,7 +123,10 @@ def report(
         Their targets.
     independent : object, default=None
         As :func:`collusion_report` takes it: ``None`` fits an ensemble with lam = 0 to
-        compare with, if `X_train` is given.
+        compare with. It needs `X_train`.
+    max_loss : float, default=0.005
+        How much of the score the smallest ensemble may lose, as in
+        :func:`prune_members`: in the units of the score.
     title : str, default=None
         Of the page.
     path : str or path-like, default=None
@@ -131,7 +145,8 @@ def report(
     TypeError
         `estimator` is no ensemble.
     ValueError
-        A parameter is not valid, or only one of `X_train` and `y_train` is given.
+        A parameter is not valid, only one of `X_train` and `y_train` is given, or
+        `independent` without them; or `path` is a folder, or in none that exists.
     NotFittedError
         `estimator` is not fitted.
 
@@ -160,11 +175,32 @@ def report(
             "The 'X_train' and 'y_train' parameters of report must both be given, or "
             "neither. Got one of them instead."
         )
+    if X_train is None and independent is not None:
+        raise ValueError(
+            "The 'independent' parameter of report must be None without 'X_train' and "
+            f"'y_train', which its members are compared on. Got {independent!r} "
+            "instead."
+        )
+    if path is not None and not _can_be_file(Path(path)):
+        raise ValueError(
+            "The 'path' parameter of report must be a file in a folder that exists. "
+            f"Got {path!r} instead."
+        )
     training = None
     if X_train is not None:
         training = (unwrapped("report", estimator, X_train)[1], y_train)
-    reading = Reading("report", estimator, X, y, sample_weight)
-    subject = Subject(reading, scoring, random_state, training, independent)
+    ensemble, X = unwrapped("report", estimator, X)
+    reading = Reading("report", ensemble, X, y, sample_weight)
+    subject = Subject(
+        reading,
+        X,
+        scoring,
+        random_state,
+        training,
+        independent,
+        max_loss,
+        " in ".join(_names(estimator)),
+    )
     sections = [section for make in _SECTIONS if (section := make(subject)) is not None]
     if title is None:
         members = (
@@ -187,10 +223,24 @@ def _most_important(subject: Subject) -> list[tuple[str, Any]]:
         members.append(("Effective members", float(effective[best - 1])))
     return [
         (subject.score_name, score),
-        ("Best member", float(of_members.max())),
-        ("Mean member", float(of_members.mean())),
+        ("Best member", float(of_members[subject.best_member])),
+        ("Mean member", subject.mean_score),
         ("Loss", subject.losses.ensemble_loss),
         ("Diversity", subject.losses.diversity),
         *members,
         ("lam", float(subject.ensemble.lam)),
     ]
+
+
+def _can_be_file(path: Path) -> bool:
+    return path.absolute().parent.is_dir() and not path.is_dir()
+
+
+def _names(estimator: Any) -> list[str]:
+    """Of the ensemble, and of what it is in, from the inside out."""
+    own = type(estimator).__name__
+    if isinstance(estimator, Pipeline):
+        return [*_names(estimator[-1]), own]
+    if hasattr(estimator, "best_estimator_"):
+        return [*_names(estimator.best_estimator_), own]
+    return [own]

@@ -88,8 +88,7 @@ class Subject:
     def scores(self) -> tuple[float, np.ndarray]:
         """Of the ensemble, and of each member."""
         natural = self.reading.natural()
-        (score,) = self._judge.scores(natural.mean(0, keepdim=True))
-        return float(score), self._judge.scores(natural)
+        return self._judge.score(natural), self._judge.scores(natural)
 
     @property
     def best_member(self) -> int:

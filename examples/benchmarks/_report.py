@@ -21,7 +21,7 @@ COLUMNS = ("question", "members", "figure", "median", "quartiles", "target", "")
 def machine(device: str) -> dict[str, Any]:
     """What the figures are measured on."""
     described = {
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -37,7 +37,8 @@ def machine(device: str) -> dict[str, Any]:
     return described
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """Name of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():

@@ -24,30 +24,42 @@ from tqdm.auto import tqdm
 
 from examples._data import load_data
 from examples.paper._mlps import LAMS, SIZES, dropped, run
+from examples.paper._mlps_figures import (
+    draw_dropped,
+    draw_errors,
+    draw_losses,
+    table,
+)
 from examples.paper._store import Store, provenance
 
 KEYS = ("size", "method", "lam", "seed", "n_epochs")
 
 
 def mlps(options: argparse.Namespace) -> None:
-    """Runs of Fig. 2, 3, 7, 8 and 9."""
+    """Runs of Fig. 2, 3, 7, 8 and 9, and what they show."""
     data = load_data("Fashion-MNIST", options.data)
-    names = ("mlps_epochs", "mlps_dropped", "mlps")
     # A run is known once its last rows are.
-    stores = [Store(options.out / f"{name}.csv", KEYS) for name in names]
+    store = Store(options.out, ("mlps_epochs", "mlps_dropped", "mlps"), KEYS)
     origin = provenance(_command())
-    for asked in tqdm(list(_asked(options)), unit="run"):
-        if asked in stores[-1]:
+    for asked in tqdm(_asked(options), unit="run"):
+        if asked in store:
             continue
         size, method, lam, seed, n_epochs = (asked[key] for key in KEYS)
         is_bagging = method == "bagging"
         outcome = run(data, size, lam, seed, n_epochs, options.device, is_bagging)
-        of_members = list(dropped(outcome.ensemble, data, seed))
-        final = [{**row, **origin} for row in outcome.final]
-        for store, rows in zip(
-            stores, (outcome.epochs, of_members, final), strict=True
-        ):
-            store.add(asked, rows)
+        parts = {
+            "mlps_epochs": outcome.epochs,
+            "mlps_dropped": list(dropped(outcome.ensemble, data, seed)),
+            "mlps": [{**row, **origin} for row in outcome.final],
+        }
+        store.add(asked, parts)
+    runs = store.rows("mlps")
+    text = table(runs)
+    (options.out / "mlps.md").write_text(text + "\n")
+    draw_errors(runs, options.out / "mlps_errors.png")
+    draw_losses(runs, options.out / "mlps_losses.png")
+    draw_dropped(store.rows("mlps_dropped"), options.out / "mlps_dropped.png")
+    print(text)
 
 
 def _asked(options: argparse.Namespace) -> list[dict]:

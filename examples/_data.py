@@ -1,11 +1,14 @@
 """Data that the examples and benchmarks share: scikit-learn's, OpenML, or a file."""
 
 import subprocess
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from sklearn.datasets import fetch_openml, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder, StandardScaler
@@ -84,6 +87,36 @@ def load_data(name: str = "digits", path: Path | None = None, **settings: Any) -
         X, y = as_numbers(X), np.asarray(y)
         n_train = OFFICIAL_TRAIN_ROWS.get(name)
     return make_data(name, X, y, n_train, **settings)
+
+
+def load_photographs(
+    path: Path | None = None, split: str = "train"
+) -> tuple[np.ndarray, np.ndarray]:
+    """CIFAR-10 as it is.
+
+    Parameters
+    ----------
+    path : Path, default=None
+        An ``.npz`` file of JPEG images one after the other, with the arrays ``jpeg_``,
+        ``offsets_`` and ``y_`` of each split. ``None`` is OpenML.
+    split : {"train", "test"}, default="train"
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, 32, 32, 3), dtype uint8
+    y : ndarray of shape (n_samples,), dtype int64
+    """
+    if path is None:
+        X, y = fetch_openml("CIFAR_10", return_X_y=True, as_frame=False)
+        n_train = OFFICIAL_TRAIN_ROWS["CIFAR_10"]
+        rows = slice(n_train) if split == "train" else slice(n_train, None)
+        X = X[rows].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).astype(np.uint8)
+        return X, y[rows].astype(np.int64)
+    with np.load(path, allow_pickle=False) as arrays:
+        whole = arrays[f"jpeg_{split}"].tobytes()
+        ends, y = arrays[f"offsets_{split}"], arrays[f"y_{split}"].astype(np.int64)
+    images = (Image.open(BytesIO(whole[i:j])) for i, j in pairwise(ends))
+    return np.stack([np.asarray(image.convert("RGB")) for image in images]), y
 
 
 def make_data(

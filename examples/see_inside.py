@@ -20,24 +20,20 @@ Each fitted ensemble is kept in a file of the output folder, and not fitted agai
 
 import argparse
 from collections.abc import Callable
-from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from _data import Data, load_data
+from _data import Data, load_data, load_photographs
 from _inside import INSPECTIONS, Run, Subject
 from PIL import Image
-from sklearn.datasets import fetch_openml
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
 from tqdm.auto import tqdm
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
 
-N_ODD = 10_000
 SIDE = 28
 
 
@@ -70,15 +66,8 @@ def permuted(data: Data, path: Path | None) -> np.ndarray:
 
 def grey_photographs(data: Data, path: Path | None) -> np.ndarray:
     """CIFAR-10's test images as Fashion-MNIST has its own: grey, and of its size."""
-    if path is None:
-        X, _ = fetch_openml("CIFAR_10", return_X_y=True, as_frame=False)
-        pixels = X[-N_ODD:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        images = [Image.fromarray(each) for each in pixels.astype(np.uint8)]
-    else:
-        with np.load(path, allow_pickle=False) as arrays:
-            whole, ends = arrays["jpeg_test"].tobytes(), arrays["offsets_test"]
-        parts = pairwise(ends)
-        images = [Image.open(BytesIO(whole[start:stop])) for start, stop in parts]
+    photographs, _ = load_photographs(path, "test")
+    images = map(Image.fromarray, photographs)
     grey = [np.asarray(each.convert("L").resize((SIDE, SIDE))) for each in images]
     rows = np.stack(grey).reshape(len(grey), -1).astype(np.float32)
     # The mean and deviation of Fashion-MNIST's own training pixels (Webb et al. 2020).

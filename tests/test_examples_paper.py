@@ -8,6 +8,30 @@ from examples.paper import __main__ as command
 from sklearn_jointens import JointEnsembleClassifier
 
 
+def test_each_member_is_followed_epoch_by_epoch(tmp_path, monkeypatch):
+    def photographs(path, split="train"):
+        random = np.random.RandomState(0)
+        X = random.randint(256, size=(30, 32, 32, 3)).astype(np.uint8)
+        return X, np.arange(30) % 3
+
+    monkeypatch.setattr(command, "load_photographs", photographs)
+    asked = "dominance --images 20 --widths 2 2 2 2 2 --lams 1 --seeds 1 --epochs 2"
+    options = command.parse_options(
+        [*asked.split(), "--device", "cpu", "--out", str(tmp_path)]
+    )
+
+    command.dominance(options)
+
+    members = rows_of(options, "dominance_members")
+    assert len(members) == 2 * 10  # epochs, members
+    by_epoch = members.groupby("epoch")
+    gains = by_epoch["gain"].apply(lambda gain: np.clip(gain, 0, None))
+    total, squares = gains.groupby("epoch").sum(), (gains**2).groupby("epoch").sum()
+    effective = by_epoch["effective_members"].first()
+    np.testing.assert_allclose(effective, total**2 / squares)
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
 @pytest.fixture
 def options(tmp_path):
     """Two tiny runs on images of noise, in which the first pixel is the class."""

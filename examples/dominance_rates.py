@@ -195,9 +195,7 @@ def fit(case: dict[str, Any], sources: Sources) -> dict[str, Any]:
     epochs = range(1, len(gains) + 1)
     warned = any(w.category is MemberDominanceWarning for w in caught)
     # Where the rule has told first: the epoch of the warning.
-    steps = history[:, "train_batch_count"]
-    so_far = list(zip(gains, steps, strict=True))
-    told = [e for e in epochs if dominant_member(so_far[:e][::-1]) is not None]
+    told = [e for e in epochs if dominant_member(history[:e]) is not None]
     last = np.mean(np.clip(gains[-N_LAST:], 0, None), axis=0)
     effective = effective_members(last)
     began = [e for e in epochs if np.mean(gains[e - 1]) >= LEARNED]

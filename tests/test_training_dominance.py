@@ -47,14 +47,17 @@ def dominated(lam=1.0, **params):
 
 def told_in(history):
     """The first epoch in which one member dominates, None if there is none."""
-    gains, steps = history[:, "train_member_gains"], history[:, "train_batch_count"]
-    epochs = list(zip(gains, steps, strict=True))
     told = (
         e
-        for e in range(1, 1 + len(gains))
-        if dominant_member(epochs[:e][::-1]) is not None
+        for e in range(1, 1 + len(history))
+        if dominant_member(history[:e]) is not None
     )
     return next(told, None)
+
+
+def epoch(gains, n_steps):
+    """A row of a history."""
+    return {"train_member_gains": gains, "train_batch_count": n_steps}
 
 
 def warned_of(fit):
@@ -149,7 +152,7 @@ def test_nobody_gains_where_all_targets_are_alike():
     ],
 )
 def test_a_member_dominates_where_the_effective_ones_are_nearer_to_one(gains, expected):
-    assert dominant_member((own, 50) for own in reversed(gains)) == expected
+    assert dominant_member([epoch(own, 50) for own in gains]) == expected
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_a_member_dominates_where_the_effective_ones_are_nearer_to_one(gains, ex
 def test_a_member_that_is_only_the_first_to_learn_is_given_steps(
     n_epochs, n_steps, expected
 ):
-    assert dominant_member([([0, 9, 0, 0], n_steps)] * n_epochs) == expected
+    assert dominant_member([epoch([0, 9, 0, 0], n_steps)] * n_epochs) == expected
 
 
 # -- what is recorded --------------------------------------------------------------

@@ -90,13 +90,10 @@ def draw_members(ensemble: JointEnsembleClassifier, path: Path) -> None:
 
 def _of_members(history: Any) -> list[dict[str, Any]]:
     """A row for each epoch and member."""
-    gains = history[:, "train_member_gains"]
-    steps = history[:, "train_batch_count"]
-    so_far = list(zip(gains, steps, strict=True))
     rows = []
     for row in history:
         epoch = row["epoch"]
-        told = dominant_member(so_far[:epoch][::-1])
+        told = dominant_member(history[:epoch])
         accuracies = row["train_member_accuracies"]
         for j, (accuracy, gain) in enumerate(
             zip(accuracies, row["train_member_gains"], strict=True)

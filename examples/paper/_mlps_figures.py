@@ -54,6 +54,19 @@ def _curves(axis: Any, runs: pd.DataFrame, column: str, **style: Any) -> None:
     axis.set_xlabel("lam")
 
 
+def _panels(n: int) -> tuple[Any, Any]:
+    """A figure with so many axes beside one another, whose heights compare."""
+    figure, axes = plt.subplots(
+        1,
+        n,
+        figsize=(5.5 * n, 4.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    return figure, axes[0]
+
+
 def draw_errors(runs: pd.DataFrame, path: Path) -> None:
     """Fig. 2 and 3: test error against lam, a line for each size."""
     tested = runs[(runs["split"] == "test")]
@@ -77,22 +90,15 @@ def draw_dropped(dropped: pd.DataFrame, path: Path) -> None:
     """Fig. 7 and 8: test error against the share of members dropped."""
     sizes = list(dropped["size"].unique())
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1,
-            len(sizes),
-            figsize=(5.5 * len(sizes), 4.6),
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        for axis, size in zip(axes[0], sizes, strict=True):
+        figure, axes = _panels(len(sizes))
+        for axis, size in zip(axes, sizes, strict=True):
             own = dropped[(dropped["size"] == size) & (dropped["method"] == "joint")]
             for lam, of_lam in own.groupby("lam"):
                 means = 100 * of_lam.groupby("share")["error"].mean()
                 axis.plot(means.index, means, label=f"lam = {lam:g}")
             axis.set(xlabel="share of members dropped", title=size)
             axis.legend()
-        axes[0, 0].set_ylabel("test error, %")
+        axes[0].set_ylabel("test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)
 
@@ -102,20 +108,13 @@ def draw_losses(runs: pd.DataFrame, path: Path) -> None:
     tested = runs[(runs["split"] == "test") & (runs["method"] == "joint")]
     sizes = [size for size in tested["size"].unique() if size != "1x1024"]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1,
-            len(sizes),
-            figsize=(5.5 * len(sizes), 4.6),
-            sharey=True,
-            squeeze=False,
-            layout="constrained",
-        )
-        for axis, size in zip(axes[0], sizes, strict=True):
+        figure, axes = _panels(len(sizes))
+        for axis, size in zip(axes, sizes, strict=True):
             own = tested[tested["size"] == size]
             _curves(axis, own, "loss", label="ensemble")
             _curves(axis, own, "member_loss", label="mean member", linestyle="--")
             axis.set(title=size, yscale="log")
             axis.legend()
-        axes[0, 0].set_ylabel("test loss")
+        axes[0].set_ylabel("test loss")
         figure.savefig(path, dpi=150)
         plt.close(figure)

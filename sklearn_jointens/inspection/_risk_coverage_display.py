@@ -134,7 +134,7 @@ class RiskCoverageDisplay:
             name = measure.replace("_", " ").capitalize() if name is None else name
         else:
             values = measure
-        losses, risk_name = _lost(reading, risk)
+        losses, risk_name = risks_of(reading, risk)
         return cls.from_predictions(
             losses, values, name=name, risk_name=risk_name, **plot_params
         )
@@ -261,7 +261,7 @@ def _measured(
     return measure, values.reshape(len(values), -1).mean(axis=1)
 
 
-def _lost(reading: Reading, risk: str) -> tuple[np.ndarray, str]:
+def risks_of(reading: Reading, risk: str = "error") -> tuple[np.ndarray, str]:
     """What each row loses (n_samples,), and what that is called."""
     if risk == "loss":
         of_chunk, name = _loss, "Loss"

@@ -4,7 +4,7 @@ import math
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def effective_members(gains: Any) -> float:
     return float(shares.sum() ** 2 / (shares @ shares))
 
 
-def dominant_member(epochs: Iterable[tuple[Sequence[float], int]]) -> int | None:
+def dominant_member(history: Sequence[dict[str, Any]]) -> int | None:
     """The member that does the work of all, if one does.
 
     For the last epochs the ensemble knew something of the targets, and its effective
@@ -112,9 +112,8 @@ def dominant_member(epochs: Iterable[tuple[Sequence[float], int]]) -> int | None
 
     Parameters
     ----------
-    epochs : iterable of (gains, n_steps)
-        `member_gains` of each epoch and the steps that it has taken, the last one
-        first.
+    history : sequence of dict
+        A row an epoch, with `train_member_gains` and skorch's `train_batch_count`.
 
     Returns
     -------
@@ -122,12 +121,13 @@ def dominant_member(epochs: Iterable[tuple[Sequence[float], int]]) -> int | None
     """
     last: Sequence[float] = []
     n_epochs = n_steps = 0
-    for gains, n_of_epoch in epochs:
+    for row in reversed(history):
+        gains = row.get("train_member_gains", [])
         last = last or gains
         # Members that have just come have had no time to learn.
         if not _is_one(gains) or len(gains) != len(last):
             return None
-        n_epochs, n_steps = n_epochs + 1, n_steps + n_of_epoch
+        n_epochs, n_steps = n_epochs + 1, n_steps + row.get("train_batch_count", 0)
         if n_epochs >= _N_EPOCHS and n_steps >= _N_STEPS:
             return int(np.argmax(last))
     return None
@@ -191,10 +191,7 @@ def warn_of_dominance(net: Any) -> None:
     is_in_fit_loop = net.has_ended_ is False
     if net.has_warned_ or net.lam_ == 0 or not is_in_fit_loop:
         return
-    member = dominant_member(
-        (row.get("train_member_gains", []), row.get("train_batch_count", 0))
-        for row in reversed(net.history)
-    )
+    member = dominant_member(net.history)
     if member is None:
         return
     vars(net)["has_warned_"] = True

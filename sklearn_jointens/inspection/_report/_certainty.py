@@ -14,7 +14,10 @@ from sklearn_jointens.inspection._report._html import (
 )
 from sklearn_jointens.inspection._report._looks import DARK
 from sklearn_jointens.inspection._report._subject import Subject
-from sklearn_jointens.inspection._risk_coverage_display import RiskCoverageDisplay
+from sklearn_jointens.inspection._risk_coverage_display import (
+    RiskCoverageDisplay,
+    risks_of,
+)
 from sklearn_jointens.inspection._uncertainty import measures_of
 
 # The measures that are drawn, where an ensemble has them, and how.
@@ -48,7 +51,12 @@ def uncertainty(subject: Subject) -> Section:
         if values is not None and name != "member_divergence"
     }
     meanings = [(_title(name), _MEANINGS[name]) for name in measures]
-    parts = [_risk(subject, measures), _means(subject, measures), facts(meanings)]
+    risks, _ = risks_of(subject.reading)
+    parts = [
+        _risk(subject, measures, risks),
+        _means(subject, measures, risks),
+        facts(meanings),
+    ]
     parts.append(
         paragraph(
             "Entropies, mutual information and diversity are in nats."
@@ -144,24 +152,23 @@ def calibrated(subject: Subject) -> Section | None:
     )
 
 
-def _risk(subject: Subject, measures: dict[str, np.ndarray]) -> str:
+def _risk(subject: Subject, measures: dict[str, np.ndarray], risks: np.ndarray) -> str:
     names = [name for name in _DRAWN if name in measures]
+    lost = "error rate" if subject.has_classes else "mean squared error"
 
     def draw(ax: Any) -> None:
         for name in names:
-            RiskCoverageDisplay.from_estimator(
-                subject.ensemble,
-                subject.X,
-                subject.y,
-                measure=measures[name],
+            RiskCoverageDisplay.from_predictions(
+                risks,
+                measures[name],
                 name=_title(name),
+                risk_name=lost.capitalize(),
                 ax=ax,
                 linestyle=_DRAWN[name],
                 plot_chance_level=name == names[-1],
             )
         ax.set_xlabel("Share of rows, the most certain first")
 
-    lost = "error rate" if subject.has_classes else "mean squared error"
     wrong = " A row is wrong where one of its labels is." if subject.has_labels else ""
     return picture(
         draw,
@@ -171,11 +178,10 @@ def _risk(subject: Subject, measures: dict[str, np.ndarray]) -> str:
     )
 
 
-def _means(subject: Subject, measures: dict[str, np.ndarray]) -> str:
+def _means(subject: Subject, measures: dict[str, np.ndarray], risks: np.ndarray) -> str:
     head, groups = ["Measure", "All rows"], [slice(None)]
     if subject.has_classes:
-        wrong = subject.ensemble.predict(subject.X) != subject.y
-        wrong = wrong.reshape(len(wrong), -1).any(axis=1)
+        wrong = risks > 0
         head += ["Right", "Wrong"]
         groups += [~wrong, wrong]
     rows = [

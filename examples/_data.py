@@ -15,7 +15,14 @@ from sklearn.preprocessing import LabelEncoder, StandardScaler
 
 COMES_WITH_SKLEARN = {"digits": load_digits, "diabetes": load_diabetes}
 # Sets whose first rows are, by their authors' word, the ones to train on.
-OFFICIAL_TRAIN_ROWS = {"Fashion-MNIST": 60_000, "mnist_784": 60_000, "CIFAR_10": 50_000}
+OFFICIAL_TRAIN_ROWS = {
+    "Fashion-MNIST": 60_000,
+    "mnist_784": 60_000,
+    "CIFAR_10": 50_000,
+    "CIFAR-100": 50_000,
+}
+# What OpenML calls sets of photographs.
+PHOTOGRAPHS = {"CIFAR-10": "CIFAR_10", "CIFAR-100": "CIFAR-100"}
 
 
 class Data(NamedTuple):
@@ -90,9 +97,9 @@ def load_data(name: str = "digits", path: Path | None = None, **settings: Any) -
 
 
 def load_photographs(
-    path: Path | None = None, split: str = "train"
+    path: Path | None = None, split: str = "train", name: str = "CIFAR-10"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """CIFAR-10 as it is.
+    """Photographs as they are.
 
     Parameters
     ----------
@@ -100,6 +107,8 @@ def load_photographs(
         An ``.npz`` file of JPEG images one after the other, with the arrays ``jpeg_``,
         ``offsets_`` and ``y_`` of each split. ``None`` is OpenML.
     split : {"train", "test"}, default="train"
+    name : {"CIFAR-10", "CIFAR-100"}, default="CIFAR-10"
+        Of what is fetched from OpenML.
 
     Returns
     -------
@@ -107,8 +116,14 @@ def load_photographs(
     y : ndarray of shape (n_samples,), dtype int64
     """
     if path is None:
-        X, y = fetch_openml("CIFAR_10", return_X_y=True, as_frame=False)
-        n_train = OFFICIAL_TRAIN_ROWS["CIFAR_10"]
+        X, y = fetch_openml(PHOTOGRAPHS[name], return_X_y=True, as_frame=False)
+        n_train = OFFICIAL_TRAIN_ROWS[PHOTOGRAPHS[name]]
+        y = LabelEncoder().fit_transform(y)
+        if len(set(np.bincount(y[:n_train]))) > 1:
+            raise ValueError(
+                f"The first {n_train} rows of {name} must be its training images, as "
+                "many of each class. Got rows in another order instead."
+            )
         rows = slice(n_train) if split == "train" else slice(n_train, None)
         X = X[rows].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1).astype(np.uint8)
         return X, y[rows].astype(np.int64)

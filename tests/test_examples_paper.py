@@ -1,88 +1,279 @@
-"""The paper's figures: each run is kept, and none is run twice."""
+"""The paper's figures: runs are kept, none is run twice, and protocols are its own."""
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 
-from examples.paper import __main__ as command
+from examples._data import Data, load_data
+from examples.paper import _images
+from examples.paper.__main__ import main
+from examples.paper._images import Augmented
+from examples.paper._protocols import DENSENETS, Case, Protocol
+from examples.paper._run import divided, drawn, run
+from examples.paper.dominance import leaders
 from sklearn_jointens import JointEnsembleClassifier
+from sklearn_jointens.nn import MLP
 
-
-def test_each_member_is_followed_epoch_by_epoch(tmp_path, monkeypatch):
-    def photographs(path, split="train"):
-        random = np.random.RandomState(0)
-        X = random.randint(256, size=(30, 32, 32, 3)).astype(np.uint8)
-        return X, np.arange(30) % 3
-
-    monkeypatch.setattr(command, "load_photographs", photographs)
-    asked = "dominance --images 20 --widths 2 2 2 2 2 --lams 1 --seeds 1 --epochs 2"
-    options = command.parse_options(
-        [*asked.split(), "--device", "cpu", "--out", str(tmp_path)]
-    )
-
-    command.dominance(options)
-
-    members = rows_of(options, "dominance_members")
-    assert len(members) == 2 * 10  # epochs, members
-    by_epoch = members.groupby("epoch")
-    gains = by_epoch["gain"].apply(lambda gain: np.clip(gain, 0, None))
-    total, squares = gains.groupby("epoch").sum(), (gains**2).groupby("epoch").sum()
-    effective = by_epoch["effective_members"].first()
-    np.testing.assert_allclose(effective, total**2 / squares)
-    assert len(list(tmp_path.glob("*.png"))) == 2
+COMMITTED = Path(__file__).parents[1] / "docs" / "paper" / "mlps.csv"
 
 
 @pytest.fixture
-def options(tmp_path):
-    """Two tiny runs on images of noise, in which the first pixel is the class."""
+def folder(tmp_path):
+    """A file of images of noise, in which the first pixel is the class."""
     random = np.random.RandomState(0)
     arrays = {}
     for split, n in (("train", 120), ("test", 40)):
         y = random.randint(3, size=n).astype(np.uint8)
-        X = random.randint(256, size=(n, 2, 2)).astype(np.uint8)
+        X = random.randint(256, size=(n, 28, 28)).astype(np.uint8)
         X[:, 0, 0] = 100 * y
         arrays |= {f"X_{split}": X, f"y_{split}": y}
     np.savez(tmp_path / "images.npz", **arrays)
-    asked = "mlps --sizes 16x64 1x1024 --lams 0.5 --seeds 1 --epochs 2 --device cpu"
-    folders = ["--data", str(tmp_path / "images.npz"), "--out", str(tmp_path / "out")]
-    return command.parse_options([*asked.split(), *folders])
+    return tmp_path
 
 
-def rows_of(options, name):
-    return pd.read_csv(options.out / f"{name}.csv")
+@pytest.fixture
+def photographs(monkeypatch):
+    """A few photographs of noise."""
+
+    def load_photographs(path, split, name):
+        random = np.random.RandomState(0)
+        X = random.randint(256, size=(30, 32, 32, 3)).astype(np.uint8)
+        return X, np.arange(30) % 3
+
+    monkeypatch.setattr(_images, "load_photographs", load_photographs)
 
 
-def test_a_run_is_kept_with_all_that_it_shows(options):
-    command.mlps(options)
+def run_command(command, folder, data=True):
+    given = ["--data", str(folder / "images.npz")] if data else []
+    options = ["--device", "cpu", "--out", str(folder / "out")]
+    main([*command.split(), *given, *options])
 
-    runs, epochs = rows_of(options, "mlps"), rows_of(options, "mlps_epochs")
-    assert list(runs["size"]) == ["16x64"] * 2 + ["1x1024"] * 2
+
+def rows_of(folder, name):
+    return pd.read_csv(folder / "out" / f"{name}.csv")
+
+
+MLPS = "mlps --sizes 16x64 1x1024 --lams 0.5 --epochs 2"
+
+
+def test_a_run_is_kept_with_all_that_it_shows(folder):
+    run_command(MLPS, folder)
+
+    runs, epochs = rows_of(folder, "mlps"), rows_of(folder, "mlps_epochs")
+    assert list(runs["configuration"]) == ["16x64"] * 2 + ["1x1024"] * 2
+    assert list(runs["n_parameters"].unique()) == [785 * 64 + 65 * 3, 785 * 1024 + 3075]
     assert len(epochs) == 2 * 2 * 2  # runs, epochs, splits
-    for run in runs[runs["split"] == "valid"].itertuples():
-        is_own = (epochs["size"] == run.size) & (epochs["split"] == "valid")
+    for row in runs[runs["split"] == "valid"].itertuples():
+        is_own = epochs["configuration"] == row.configuration
+        is_own &= epochs["split"] == "valid"
         # The restored epoch is one of least error.
-        assert run.error == epochs.loc[is_own, "error"].min()
+        assert row.error == epochs.loc[is_own, "error"].min()
     np.testing.assert_allclose(
         runs["loss"], runs["member_loss"] - runs["diversity"], atol=1e-6
     )
-    dropped = rows_of(options, "mlps_dropped")
-    whole = dropped[dropped["dropped"] == 0].set_index("size")["error"]
-    tested = runs[runs["split"] == "test"].set_index("size")["error"]
+    of_size = "configuration"
+    dropped = rows_of(folder, "mlps_dropped")
+    whole = dropped[dropped["dropped"] == 0].set_index(of_size)["error"]
+    tested = runs[runs["split"] == "test"].set_index(of_size)["error"]
     np.testing.assert_allclose(whole, tested)
-    assert {path.suffix for path in options.out.iterdir()} == {".csv", ".md", ".png"}
+    written = {path.suffix for path in (folder / "out").iterdir()}
+    assert written == {".csv", ".md", ".png"}
 
 
-def test_an_interrupted_run_is_run_again_and_no_other(options, monkeypatch):
-    command.mlps(options)
-    before = {name: rows_of(options, name) for name in ("mlps", "mlps_epochs")}
+def test_an_interrupted_run_is_run_again_and_no_other(folder, monkeypatch):
+    run_command(MLPS, folder)
+    before = {name: rows_of(folder, name) for name in ("mlps", "mlps_epochs")}
     # As if the second run had been cut short before its last rows.
-    before["mlps"].head(2).to_csv(options.out / "mlps.csv", index=False)
+    before["mlps"].head(2).to_csv(folder / "out" / "mlps.csv", index=False)
 
-    command.mlps(options)
+    run_command(MLPS, folder)
 
-    of_figures = ["size", "split", "error", "loss"]
+    of_figures = ["configuration", "split", "error", "loss"]
     for name, rows in before.items():
-        after = rows_of(options, name)
+        after = rows_of(folder, name)
         pd.testing.assert_frame_equal(after[of_figures], rows[of_figures])
     monkeypatch.setattr(JointEnsembleClassifier, "fit", None)
-    command.mlps(options)
+    run_command(MLPS, folder)
+
+
+def test_a_committed_result_is_found_again():
+    """The one that needs no images but scikit-learn's."""
+    rows = pd.read_csv(COMMITTED)
+    of_digits = rows[(rows["data"] == "digits") & (rows["method"] == "joint")]
+    assert len(of_digits) == 2
+    case = Case(*of_digits[list(Case._fields)].iloc[0])
+
+    found = run(case, load_data("digits"), "cpu").final
+
+    for (_, kept), row in zip(of_digits.iterrows(), found, strict=True):
+        assert (kept["split"], kept["epoch"]) == (row["split"], row["epoch"])
+        # Another processor may round otherwise.
+        for figure in ("loss", "member_loss", "diversity"):
+            assert row[figure] == pytest.approx(kept[figure], rel=1e-3)
+        for figure in ("error", "member_error"):
+            assert row[figure] == pytest.approx(kept[figure], abs=0.005)
+
+
+def test_other_methods_are_fitted_and_measured(folder):
+    methods = "bagging BaggingClassifier stacking"
+    run_command(f"mlps --sizes 16x64 --methods {methods} --epochs 20", folder)
+
+    runs = rows_of(folder, "mlps")
+    tested = runs[runs["split"] == "test"].set_index("method")
+    assert list(tested.index) == methods.split()
+    # They have learned what there is to learn.
+    assert (tested["error"] < 0.25).all()
+    assert tested["loss"].notna().all()
+
+
+def test_beyond_the_paper(folder):
+    run_command("mlps --sizes 16x64 --lams 0.9 0.99 0.995 1 --epochs 1", folder)
+    for setting in ("--flipped 0.2", "--images 60"):
+        run_command(f"mlps --sizes 16x64 --lams 0.9 1 --epochs 1 {setting}", folder)
+
+    pictures = {path.name for path in (folder / "out").glob("*.png")}
+    assert {"mlps_16x64_close_to_1.png", "mlps_flipped.png", "mlps_few.png"} < pictures
+
+
+def case(configuration, **changes):
+    values = Case("noise", configuration, "joint", 0.5, 0, 2, 100)
+    return values._replace(**changes)
+
+
+def noise(n=100, shape=(4,), n_classes=4):
+    random = np.random.RandomState(0)
+    X = random.standard_normal((n, *shape)).astype(np.float32)
+    return Data("noise", X, np.arange(n) % n_classes, X, np.arange(n) % n_classes)
+
+
+def test_a_share_of_the_labels_is_wrong():
+    data = noise()
+    flipped = drawn(data, case("16x64", flipped=0.2))
+    assert (flipped.y_train != data.y_train).sum() == 20
+    assert set(flipped.y_train) == set(range(4))
+    np.testing.assert_array_equal(flipped.y_test, data.y_test)
+    few = drawn(data, case("16x64", n_images=40, flipped=0.5))
+    assert len(few.y_train) == 40
+
+
+def test_no_image_is_learned_from_that_the_epoch_is_chosen_by():
+    data = noise()
+    learnt, valid = divided(data, case("16x64"))
+    both = np.concatenate([learnt.X_train, valid.X])
+    assert len(both) == 100
+    assert len(np.unique(both, axis=0)) == 100
+    assert divided(data, case("DN-Tiny"))[1] is None
+    assert len(divided(data, case("DN-Tiny", method="stacking"))[1]) > 0
+
+
+def test_photographs_are_mirrored_and_shifted_to_learn_from_and_not_to_predict():
+    X = np.random.RandomState(0).rand(40, 2, 6, 6).astype(np.float32)
+    y = np.arange(40)
+    torch.manual_seed(0)
+    shifts = set()
+    for i, (image, label) in enumerate(Augmented(X, y).__getitems__(range(40))):
+        assert label == i
+        found = []
+        for is_mirrored in (False, True):
+            wide = np.pad(
+                X[i, :, :, ::-1] if is_mirrored else X[i], ((0, 0), (4,) * 2, (4,) * 2)
+            )
+            for top in range(9):
+                for left in range(9):
+                    part = wide[:, top : top + 6, left : left + 6]
+                    if np.array_equal(part, image):
+                        found.append((is_mirrored, top, left))
+        assert len(found) == 1
+        shifts |= set(found)
+    assert len(shifts) > 30
+    plain = [image for image, _ in Augmented(X).__getitems__(range(40))]
+    np.testing.assert_array_equal(plain, X)
+
+
+def test_rate_and_decay_of_densenets_are_those_of_the_divided_loss():
+    """As the authors train: one SGD step on the joint loss, lr 0.1, decay 1e-4."""
+    protocol = DENSENETS["DN-Low"]
+    settings = {"hidden_layer_sizes": (3,), "n_features_in": 4, "n_outputs": 4}
+    small = protocol._replace(
+        module=MLP, settings=settings, augmented=False, milestones=(), batch_size=100
+    )
+    assert isinstance(small, Protocol)
+    X, y = noise().X_train, noise().y_train
+    asked = case("DN-Low", n_epochs=1)
+    ensemble = small.ensemble(asked, None, "cpu")
+    start = small.ensemble(asked, None, "cpu").set_params(estimator__max_epochs=0)
+    members = [net.module_ for net in start.fit(X, y).estimators_]
+    outputs = torch.stack([module(torch.from_numpy(X)) for module in members])
+    target = torch.from_numpy(y)
+    joint = cross_entropy(outputs.mean(0), target)
+    alone = torch.stack([cross_entropy(z, target) for z in outputs]).mean()
+    (0.5 * joint + 0.5 * alone).backward()
+    weights = [w for module in members for w in module.parameters()]
+    torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=1e-4).step()
+
+    ensemble.fit(X, y)
+
+    for net, module in zip(ensemble.estimators_, members, strict=True):
+        for found, expected in zip(
+            net.module_.parameters(), module.parameters(), strict=True
+        ):
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_capacity_is_shown_for_each_size(folder):
+    run_command("capacity --scales 0.25 0.5 --lams 0 1 --epochs 1", folder)
+    runs = rows_of(folder, "capacity")
+    assert runs["n_parameters"].nunique() == 2
+    assert len(list((folder / "out").glob("capacity_*.png"))) == 1
+
+
+def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs):
+    run_command("densenets --images 24 --lams 1 --epochs 2", tmp_path, data=False)
+    runs = rows_of(tmp_path, "densenets")
+    tested = runs[runs["split"] == "test"]
+    assert list(tested["method"]) == ["joint", "bagging", "stacking"]
+    assert "25.7" in (tmp_path / "out" / "densenets.md").read_text()
+
+
+def test_each_member_is_followed_epoch_by_epoch(folder):
+    command = "dominance --ensembles 10xSmallConvNet-1 16x64 --lams 1 --epochs 2"
+    run_command(command, folder)
+
+    members = rows_of(folder, "dominance_members")
+    assert len(members) == 2 * (10 + 16)  # epochs, members
+    by_epoch = members.groupby(["configuration", "epoch"])
+    gains = members["gain"].clip(lower=0)
+    total, squares = (
+        values.groupby([members["configuration"], members["epoch"]]).sum()
+        for values in (gains, gains**2)
+    )
+    np.testing.assert_allclose(
+        by_epoch["effective_members"].first(), (total**2 / squares).fillna(0)
+    )
+    pictures = {path.name for path in (folder / "out").glob("*.png")}
+    assert "dominance_10xSmallConvNet-1_lam_1_filters.png" in pictures
+    assert "dominance_16x64.png" in pictures
+
+
+def test_the_leader_is_the_member_of_least_error():
+    errors = {1: [0.5, 0.4, 0.6], 2: [0.3, 0.35, 0.6], 3: [0.2, 0.3, 0.6]}
+    rows = [
+        {
+            **case("16x64")._asdict(),
+            "epoch": epoch,
+            "member": j,
+            "error": error,
+            "effective_members": 2.0,
+        }
+        for epoch, of_members in errors.items()
+        for j, error in enumerate(of_members)
+    ]
+    (found,) = leaders(pd.DataFrame(rows)).to_dict("records")
+    assert found["leader"] == pytest.approx(20)
+    assert found["others"] == pytest.approx(45)
+    assert (found["leads from 1"], found["leads from 2"]) == (False, True)
+    assert "leads from 3" not in found  # which is the end

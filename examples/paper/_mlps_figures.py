@@ -1,120 +1,206 @@
-"""What the runs of perceptrons show: a table and the pictures of Fig. 2, 3, 7, 8, 9."""
+"""What the runs of perceptrons show: tables, and the pictures of Fig. 2, 3, 7, 8, 9."""
 
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
-
 from examples._report import STYLE, markdown_table
+from examples.paper._drawing import errorbars, finish, panels, plt
+from examples.paper._protocols import LAMS
+from examples.paper._store import Store
 
-# Test errors in % that the paper's text and figures say.
+# Test errors in % that the paper's text says.
 OF_THE_PAPER = {
     ("1x1024", "joint", 0.0): 10.2,
     ("256x4", "joint", 0.0): 16.3,
     ("256x4", "joint", 0.95): 10.3,
 }
+PAPER_DATA = ["Fashion-MNIST", 60_000]
+SHARES = (0.25, 0.5, 0.75)
+NAMES = {
+    "bagging": "Bagging",
+    "BaggingClassifier": "BaggingClassifier",
+    "stacking": "Stacking",
+}
+SETTING = ["data", "n_epochs", "n_images", "flipped"]
 
 
-def table(runs: pd.DataFrame) -> str:
-    """A line for each size, method and lam: test errors beside the paper's."""
-    tested = runs[runs["split"] == "test"]
+def usual(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the setting that most are of."""
+    settings = rows[SETTING].value_counts().index[0]
+    return rows[(rows[SETTING] == list(settings)).all(axis=1)]
+
+
+def of(rows: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """Rows with these values."""
+    return rows[np.logical_and.reduce([rows[key] == values[key] for key in values])]
+
+
+def tested(store: Store) -> pd.DataFrame:
+    """Test errors in %, of the ensemble and of its mean member."""
+    rows = of(store.rows(), split="test")
+    errors = rows[["error", "member_error", "best_member_error"]]
+    return rows.assign(**100 * errors)
+
+
+def lost(store: Store) -> pd.DataFrame:
+    """Test errors in % with members dropped, and the points that this costs."""
+    rows = store.rows("dropped")
+    runs = [name for name in rows if name not in ("dropped", "share", "error")]
+    runs.remove("deviation")
+    whole = of(rows, dropped=0).set_index(runs)["error"]
+    before = rows.set_index(runs).index.map(whole)
+    errors = 100 * rows["error"]
+    return rows.assign(error=errors, lost=errors - 100 * before)
+
+
+def tables(store: Store) -> str:
+    """Test errors beside the paper's, and points lost with members dropped."""
+    runs = tested(store)
+    settings = runs.groupby(SETTING, sort=False)
+    parts = [_errors(own) for _, own in settings]
+    if store.path("dropped").exists():
+        of_settings = lost(store).groupby(SETTING, sort=False)
+        parts += [_lost(own) for _, own in of_settings]
+    return "\n\n".join(parts)
+
+
+def setting(rows: pd.DataFrame) -> str:
+    """What the rows have in common."""
+    data, n_epochs, n_images, flipped = rows[SETTING].iloc[0]
+    wrong = f", {flipped:.0%} with a wrong label" if flipped else ""
+    return f"{data}, {n_images:,} images{wrong}, {n_epochs} epochs"
+
+
+def _errors(runs: pd.DataFrame) -> str:
+    """A line for each configuration, method and lam."""
     lines = [
-        ["size", "method", "lam", "seeds", "test error, %", "paper", "members' mean"]
+        ["ensemble", "method", "lam", "seeds", "test error, %", "paper", "mean member"]
     ]
-    for key, own in tested.groupby(["size", "method", "lam"], sort=False):
-        size, method, lam = key
+    is_of_paper = runs[["data", "n_images"]].iloc[0].tolist() == PAPER_DATA
+    runs = runs.sort_values(["configuration", "method", "lam"], key=_order)
+    for key, own in runs.groupby(["configuration", "method", "lam"], sort=False):
+        configuration, method, lam = key
+        is_of_lam = method == "joint" and configuration != "1x1024"
         lines.append(
             [
-                *(size, method, "" if size == "1x1024" else f"{lam:g}"),
-                str(len(own)),
-                _mean(100 * own["error"]),
-                str(OF_THE_PAPER.get(key, "")),
-                _mean(100 * own["member_error"]),
+                *(configuration, NAMES.get(method, method)),
+                *(f"{lam:g}" if is_of_lam else "", str(len(own))),
+                _mean(own["error"]),
+                str(OF_THE_PAPER.get(key, "") if is_of_paper else ""),
+                _mean(own["member_error"]),
             ]
         )
-    return markdown_table(lines)
+    return f"{setting(runs)}\n\n{markdown_table(lines)}"
+
+
+def _lost(rows: pd.DataFrame) -> str:
+    """Points lost with a share of the members dropped."""
+    shares = [f"{share:.0%} dropped" for share in SHARES]
+    lines = [["ensemble", "lam", "error with all, %", *shares]]
+    rows = rows.sort_values(["configuration", "lam"], key=_order)
+    for (name, lam), own in rows.groupby(["configuration", "lam"], sort=False):
+        if own["share"].max() == 0:
+            continue
+        whole = _mean(of(own, dropped=0)["error"])
+        shown = [_mean(of(own, share=share)["lost"]) for share in SHARES]
+        lines.append([name, f"{lam:g}", whole, *shown])
+    return f"{setting(rows)}, points lost\n\n{markdown_table(lines)}"
+
+
+def _order(values: pd.Series) -> pd.Series:
+    """Few large members first; joint training before other methods."""
+    if values.name == "configuration":
+        return values.str.partition("x")[0].astype(int)
+    return values != "joint" if values.name == "method" else values
 
 
 def _mean(values: pd.Series) -> str:
     error = f" ± {values.sem():.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{error}"
+    return f"{values.mean():.2f}{error}" if len(values) else ""
 
 
-def _curves(axis: Any, runs: pd.DataFrame, column: str, **style: Any) -> None:
-    by_lam = runs.groupby("lam")[column].agg(["mean", "sem"])
-    places = np.arange(len(by_lam))
-    axis.errorbar(places, by_lam["mean"], by_lam["sem"].fillna(0), capsize=3, **style)
-    axis.set_xticks(places, [f"{lam:g}" for lam in by_lam.index])
-    axis.set_xlabel("lam")
+def draw(store: Store, folder: Path) -> None:
+    """All pictures that there are runs for."""
+    runs = usual(tested(store))
+    runs = runs[runs["lam"].isin(LAMS)]
+    draw_errors(runs, folder / "mlps_errors.png")
+    draw_losses(runs, folder / "mlps_losses.png")
+    if store.path("dropped").exists():
+        draw_dropped(usual(lost(store)), folder / "mlps_dropped.png")
 
 
-def _panels(n: int) -> tuple[Any, Any]:
-    """A figure with so many axes beside one another, whose heights compare."""
-    figure, axes = plt.subplots(
-        1,
-        n,
-        figsize=(5.5 * n, 4.6),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    return figure, axes[0]
+def _sizes(rows: pd.DataFrame) -> list[str]:
+    """Of ensembles, from few large members to many small ones."""
+    sizes = pd.Series(rows["configuration"].unique(), name="configuration")
+    return [size for size in sizes.sort_values(key=_order) if size != "1x1024"]
 
 
 def draw_errors(runs: pd.DataFrame, path: Path) -> None:
     """Fig. 2 and 3: test error against lam, a line for each size."""
-    tested = runs[(runs["split"] == "test")]
+    joint = of(runs, method="joint")
+    lams = sorted(joint["lam"].unique())
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 4.8), layout="constrained")
-        for size, own in tested[tested["method"] == "joint"].groupby(
-            "size", sort=False
-        ):
-            if size == "1x1024":
-                level = 100 * own["error"].mean()
-                axis.axhline(level, color="black", label="one net of 1024")
-                continue
-            _curves(axis, own.assign(error=100 * own["error"]), "error", label=size)
-        axis.set_ylabel("test error, %")
-        axis.legend()
+        figure, (axis,) = panels(1, width=8)
+        for size in _sizes(joint):
+            members, hidden = size.split("x")
+            name = f"{members} members of {hidden}"
+            errorbars(axis, of(joint, configuration=size), "error", lams, label=name)
+        levels = [("one net of 1024", of(runs, configuration="1x1024", method="joint"))]
+        levels += [
+            (f"{NAMES[method]}, {size}", of(runs, configuration=size, method=method))
+            for method in NAMES
+            for size in _sizes(runs)
+        ]
+        for name, own in levels:
+            if len(own):
+                style = {"linestyle": "-" if "net" in name else ":"}
+                axis.axhline(own["error"].mean(), color="0.35", **style)
+                place = (len(lams) - 0.9, own["error"].mean())
+                axis.annotate(name, place, va="center", annotation_clip=False)
+        finish(axis, "test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)
 
 
 def draw_dropped(dropped: pd.DataFrame, path: Path) -> None:
     """Fig. 7 and 8: test error against the share of members dropped."""
-    sizes = list(dropped["size"].unique())
+    sizes = _sizes(dropped)
+    if not sizes:
+        return
     with plt.rc_context(STYLE):
-        figure, axes = _panels(len(sizes))
+        figure, axes = panels(len(sizes))
         for axis, size in zip(axes, sizes, strict=True):
-            own = dropped[(dropped["size"] == size) & (dropped["method"] == "joint")]
-            for lam, of_lam in own.groupby("lam"):
-                means = 100 * of_lam.groupby("share")["error"].mean()
-                axis.plot(means.index, means, label=f"lam = {lam:g}")
+            own = of(dropped, configuration=size)
+            lams = sorted(set(LAMS).intersection(own["lam"]))
+            colours = plt.get_cmap("viridis")(np.linspace(0, 0.92, len(lams)))
+            for lam, colour in zip(lams, colours, strict=True):
+                means = of(own, lam=lam).groupby("share")["error"].mean()
+                axis.plot(means.index, means, color=colour, label=f"lam = {lam:g}")
             axis.set(xlabel="share of members dropped", title=size)
-            axis.legend()
-        axes[0].set_ylabel("test error, %")
+            axis.set_ylim(bottom=0)
+        finish(axes[0], "test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)
 
 
 def draw_losses(runs: pd.DataFrame, path: Path) -> None:
     """Fig. 9: loss of the ensemble and of its mean member against lam."""
-    tested = runs[(runs["split"] == "test") & (runs["method"] == "joint")]
-    sizes = [size for size in tested["size"].unique() if size != "1x1024"]
+    joint = of(runs, method="joint")
+    sizes = _sizes(joint)
+    if not sizes:
+        return
+    lams = sorted(joint["lam"].unique())
     with plt.rc_context(STYLE):
-        figure, axes = _panels(len(sizes))
+        figure, axes = panels(len(sizes))
         for axis, size in zip(axes, sizes, strict=True):
-            own = tested[tested["size"] == size]
-            _curves(axis, own, "loss", label="ensemble")
-            _curves(axis, own, "member_loss", label="mean member", linestyle="--")
+            own = of(joint, configuration=size)
+            errorbars(axis, own, "loss", lams, label="ensemble")
+            dashed = {"label": "mean member", "linestyle": "--"}
+            errorbars(axis, own, "member_loss", lams, **dashed)
             axis.set(title=size, yscale="log")
-            axis.legend()
-        axes[0].set_ylabel("test loss")
+        finish(axes[0], "test loss")
         figure.savefig(path, dpi=150)
         plt.close(figure)

@@ -1,70 +1,116 @@
 """Results as tidy rows of CSV files, where a run that is known is not run again."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 import sklearn_jointens
-from examples._data import find_commit
+from examples._data import Data, find_commit
 from examples.benchmarks._report import cpu
+from examples.paper._protocols import Case
+from examples.paper._run import Outcome, run
+
+KEYS = list(Case._fields)
 
 
 class Store:
     """CSV files that each hold rows of every run.
 
-    A run is known once its rows are in the last of the files: what an interrupt has
-    left of one in the others is dropped when the store is opened again.
+    A run is known once its rows are in the first of the files, which are written last:
+    what an interrupt has left of one in the others is dropped when the store is opened
+    again.
 
     Parameters
     ----------
     folder : Path
-    names : sequence of str
-        Of the files, without suffix.
-    keys : sequence of str
-        Columns that tell runs apart.
+    name : str
+        Of the file that holds the figures of each run.
+    parts : sequence of str
+        Of others, which are called after it.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], keys: Sequence[str]) -> None:
+    def __init__(self, folder: Path, name: str, parts: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.paths = {name: folder / f"{name}.csv" for name in names}
-        self.keys = list(keys)
+        self.folder, self.name = folder, name
         self._known: set[tuple] = set()
-        *others, last = self.paths.values()
-        if last.exists():
-            self._known = set(self._runs(pd.read_csv(last)))
-        for path in others:
+        if self.path().exists():
+            self._known = set(_runs(self.rows()))
+        for path in map(self.path, parts):
             if path.exists():
                 rows = pd.read_csv(path)
-                is_known = [run in self._known for run in self._runs(rows)]
+                is_known = [run in self._known for run in _runs(rows)]
                 rows[is_known].to_csv(path, index=False)
 
-    def __contains__(self, run: Mapping[str, Any]) -> bool:
-        return tuple(run[key] for key in self.keys) in self._known
+    def path(self, part: str = "") -> Path:
+        """Of the runs' figures, or of a part."""
+        return self.folder / f"{'_'.join(filter(None, (self.name, part)))}.csv"
 
-    def add(self, run: Mapping[str, Any], parts: Mapping[str, Iterable[Any]]) -> None:
-        """Append the rows of a run, by the name of the file."""
-        for name, path in self.paths.items():
-            rows = pd.DataFrame([{**run, **row} for row in parts[name]])
-            rows.to_csv(path, mode="a", header=not path.exists(), index=False)
-        self._known.add(tuple(run[key] for key in self.keys))
+    def __contains__(self, case: Case) -> bool:
+        return tuple(case) in self._known
 
-    def rows(self, name: str) -> pd.DataFrame:
+    def add(self, case: Case, final: Iterable[Any], **parts: Iterable[Any]) -> None:
+        """Append the rows of a run."""
+        for part, found in {**parts, "": final}.items():
+            rows = pd.DataFrame([{**case._asdict(), **row} for row in found])
+            path = self.path(part)
+            if len(rows):
+                rows.to_csv(path, mode="a", header=not path.exists(), index=False)
+        self._known.add(tuple(case))
+
+    def rows(self, part: str = "") -> pd.DataFrame:
         """All that is in a file."""
-        return pd.read_csv(self.paths[name])
-
-    def _runs(self, rows: pd.DataFrame) -> list[tuple]:
-        return list(rows[self.keys].itertuples(index=False, name=None))
+        return pd.read_csv(self.path(part))
 
 
-def provenance(command: str) -> dict[str, str]:
+def _runs(rows: pd.DataFrame) -> Iterable[tuple]:
+    return rows[KEYS].itertuples(index=False, name=None)
+
+
+def provenance(command: str, device: str) -> Mapping[str, str]:
     """What makes a row reproducible, beside its seed."""
-    has_cuda = torch.cuda.is_available()
+    is_cuda = torch.device(device).type == "cuda"
     return {
         "command": command,
         "version": f"{sklearn_jointens.__version__} ({find_commit()})",
         "torch": torch.__version__,
-        "machine": torch.cuda.get_device_name() if has_cuda else cpu(),
+        "machine": torch.cuda.get_device_name(device) if is_cuda else cpu(),
     }
+
+
+def run_missing(
+    cases: Iterable[Case],
+    data: Data,
+    store: Store,
+    device: str,
+    parts: Callable[[Case, Outcome, Data], dict[str, Iterable[Any]]],
+) -> None:
+    """Run what is not in a store, with a progress bar.
+
+    Parameters
+    ----------
+    cases : iterable of Case
+    data : Data
+    store : Store
+    device : str
+    parts : callable
+        Rows of the other files, by the name of the part.
+    """
+    origin = provenance(_command(), device)
+    for case in tqdm(list(cases), unit="run"):
+        if case in store:
+            continue
+        outcome = run(case, data, device)
+        final = [{**row, **origin} for row in outcome.final]
+        store.add(case, final, **parts(case, outcome, data))
+
+
+def _command() -> str:
+    """As it was given, without where files lie on this machine."""
+    arguments = [Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:]]
+    return shlex.join(["python", "-m", "examples.paper", *arguments])

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from _data import Data
-from _report import STYLE, markdown_table
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss, roc_auc_score
 
+from examples._data import Data
+from examples._report import STYLE, markdown_table
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens import inspection as inspect
 

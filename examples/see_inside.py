@@ -2,8 +2,8 @@
 
 ::
 
-    python examples/see_inside.py --dataset fashion_mnist
-    python examples/see_inside.py --dataset digits --seeds 5
+    python -m examples.see_inside --dataset fashion_mnist
+    python -m examples.see_inside --dataset digits --seeds 5
 
 One ensemble for each lam, with the same initial weights and batches, by the protocol of
 Webb et al. (2020): one hidden layer, SGD with momentum 0.9 and a member's learning rate
@@ -24,15 +24,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from _data import Data, load_data, load_photographs
-from _inside import INSPECTIONS, Run, Subject
 from PIL import Image
-from skorch.callbacks import EarlyStopping
-from skorch.dataset import ValidSplit
 from tqdm.auto import tqdm
 
-from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
+from examples._data import Data, load_data, load_photographs
+from examples._inside import INSPECTIONS, Run, Subject
+from examples.paper._protocols import Case, perceptrons
+from examples.paper._run import divided
+from sklearn_jointens import JointEnsembleClassifier
 
 SIDE = 28
 
@@ -84,33 +83,21 @@ TASKS = {
 
 def fitted(data: Data, lam: float, seed: int, options: argparse.Namespace) -> Run:
     """The ensemble of a lam, from its file where it has been fitted before."""
-    split = ValidSplit(1 / 6, stratified=True, random_state=seed)
-    _, valid = split(data.X_train, data.y_train)
-    X_valid, y_valid = data.X_train[valid.indices], data.y_train[valid.indices]
+    protocol = perceptrons(options.members, options.hidden)
+    n_images = len(data.y_train)
+    case = Case(data.name, "", "joint", lam, seed, options.epochs, n_images)
+    learnt, valid = divided(data, protocol, case)
     name = f"{data.name}_{options.members}x{options.hidden}_{options.epochs}_{lam:g}"
     path = options.out / "ensembles" / f"{name}_{seed}.jointens"
     if path.exists():
-        loaded = JointEnsembleClassifier.load(path)
-        return Run(lam, seed, loaded, X_valid, y_valid)
-    best = EarlyStopping(
-        "valid_acc", options.epochs, lower_is_better=False, load_best=True
-    )
-    member = mlp_classifier(
-        (options.hidden,),
-        lr=0.02 if lam < 0.99 else 0.006,
-        max_epochs=options.epochs,
-        batch_size=100,
-        optimizer=torch.optim.SGD,
-        optimizer__momentum=0.9,
-        train_split=split,
-        callbacks=[("best", best)],
-        device=options.device,
-    )
-    ensemble = JointEnsembleClassifier(member, options.members, lam, random_state=seed)
-    ensemble.fit(data.X_train, data.y_train)
+        member = protocol.member(case, valid, options.device)
+        loaded = JointEnsembleClassifier.load(path, estimator=member)
+        return Run(lam, seed, loaded, valid.X, valid.y)
+    ensemble = protocol.ensemble(case, valid, options.device)
+    ensemble.fit(learnt.X_train, learnt.y_train)
     path.parent.mkdir(parents=True, exist_ok=True)
     ensemble.save(path)
-    return Run(lam, seed, ensemble, X_valid, y_valid)
+    return Run(lam, seed, ensemble, valid.X, valid.y)
 
 
 def parse_options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -12,7 +12,7 @@ from examples._data import Data, load_data
 from examples.paper import _images
 from examples.paper.__main__ import main
 from examples.paper._images import Augmented
-from examples.paper._protocols import DENSENETS, Case, Protocol
+from examples.paper._protocols import DENSENETS, PROTOCOLS, Case, Protocol
 from examples.paper._run import divided, drawn, run
 from examples.paper.dominance import leaders
 from sklearn_jointens import JointEnsembleClassifier
@@ -162,12 +162,13 @@ def test_a_share_of_the_labels_is_wrong():
 
 def test_no_image_is_learned_from_that_the_epoch_is_chosen_by():
     data = noise()
-    learnt, valid = divided(data, case("16x64"))
+    learnt, valid = divided(data, PROTOCOLS["16x64"], case("16x64"))
     both = np.concatenate([learnt.X_train, valid.X])
     assert len(both) == 100
     assert len(np.unique(both, axis=0)) == 100
-    assert divided(data, case("DN-Tiny"))[1] is None
-    assert len(divided(data, case("DN-Tiny", method="stacking"))[1]) > 0
+    tiny = DENSENETS["DN-Tiny"]
+    assert divided(data, tiny, case("DN-Tiny"))[1] is None
+    assert len(divided(data, tiny, case("DN-Tiny", method="stacking"))[1]) > 0
 
 
 def test_photographs_are_mirrored_and_shifted_to_learn_from_and_not_to_predict():

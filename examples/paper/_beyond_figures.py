@@ -14,6 +14,8 @@ from examples.paper._store import Store
 def draw(store: Store, folder: Path) -> None:
     """All pictures that there are runs for."""
     runs = of(tested(store), method="joint")
+    if not len(runs):
+        return
     ordinary = usual(runs)
     close = ordinary[(ordinary["lam"] > 0.99) & (ordinary["lam"] < 1)]
     for name in close["configuration"].unique():

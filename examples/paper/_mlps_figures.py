@@ -126,6 +126,8 @@ def draw(store: Store, folder: Path) -> None:
     """All pictures that there are runs for."""
     runs = usual(tested(store))
     runs = runs[runs["lam"].isin(LAMS)]
+    if not len(of(runs, method="joint")):
+        return
     draw_errors(runs, folder / "mlps_errors.png")
     draw_losses(runs, folder / "mlps_losses.png")
     if store.path("dropped").exists():

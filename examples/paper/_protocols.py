@@ -127,7 +127,8 @@ class Protocol(NamedTuple):
         )
 
 
-def _perceptrons(n_members: int, hidden: int) -> Protocol:
+def perceptrons(n_members: int, hidden: int) -> Protocol:
+    """Members of one hidden layer."""
     settings = {"hidden_layer_sizes": (hidden,)}
     return Protocol(n_members, MLP, settings, lr=0.02, slow=(0.99, 0.006))
 
@@ -178,7 +179,7 @@ LAMS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 # Of about 815,000 parameters each.
 PERCEPTRONS = {
-    f"{m}x{hidden}": _perceptrons(m, hidden)
+    f"{m}x{hidden}": perceptrons(m, hidden)
     for m, hidden in ((1, 1024), (16, 64), (64, 16), (256, 4))
 }
 # Members of 70,000 to 1.2 million parameters on CIFAR-100.

@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from skorch.dataset import Dataset, ValidSplit
 
 from examples._data import Data
-from examples.paper._protocols import PROTOCOLS, Case
+from examples.paper._protocols import PROTOCOLS, Case, Protocol
 from sklearn_jointens import MemberDominanceWarning
 from sklearn_jointens.inspection import diversity_decomposition, robustness_curve
 
@@ -60,10 +60,11 @@ def run(case: Case, data: Data, device: str) -> Outcome:
     -------
     Outcome
     """
-    data, valid = divided(drawn(data, case), case)
+    protocol = PROTOCOLS[case.configuration]
+    data, valid = divided(drawn(data, case), protocol, case)
     if case.method == "BaggingClassifier":
         return _bagging(case, data, valid, device)
-    ensemble = PROTOCOLS[case.configuration].ensemble(case, valid, device)
+    ensemble = protocol.ensemble(case, valid, device)
     start = time.perf_counter()
     with warnings.catch_warnings():
         # Which is what the figures are about.
@@ -103,9 +104,9 @@ def drawn(data: Data, case: Case) -> Data:
     return data._replace(X_train=X, y_train=y)
 
 
-def divided(data: Data, case: Case) -> tuple[Data, Dataset | None]:
+def divided(data: Data, protocol: Protocol, case: Case) -> tuple[Data, Dataset | None]:
     """Images to learn from, and those that the epoch is chosen by."""
-    share = PROTOCOLS[case.configuration].validation
+    share = protocol.validation
     if case.method == "stacking":  # which learns from members' answers to other images
         share = share or 1 / 6
     if share is None:

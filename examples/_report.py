@@ -218,7 +218,7 @@ def _draw_ensemble(
             color=JOINT,
         )
     low, high = axis.get_ylim()
-    heights = _apart([y for y, _, _ in labels], gap=0.06 * (high - low))
+    heights = apart([y for y, _, _ in labels], gap=0.06 * (high - low))
     for height, (_, text, colour) in zip(heights, labels, strict=True):
         axis.text(len(lams) - 0.6, height, text, color=colour, va="center")
 
@@ -244,7 +244,7 @@ def _finish(axis: Any, lams: list[float], heights: list[float]) -> None:
     axis.spines["bottom"].set_bounds(*span)
 
 
-def _apart(values: list[float], gap: float) -> list[float]:
+def apart(values: list[float], gap: float) -> list[float]:
     """Heights as near to `values` as can be, at least `gap` apart."""
     order = np.argsort(values)
     heights = np.array(values, dtype=float)

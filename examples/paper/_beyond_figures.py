@@ -23,6 +23,7 @@ def draw(store: Store, folder: Path) -> None:
         draw_close_to_1(own, folder / f"mlps_{name}_close_to_1.png")
     of_paper = runs[runs["lam"].isin(LAMS)]
     ordinary = usual(of_paper)
+    of_paper = of(of_paper, data=ordinary["data"].iloc[0])
     is_noisy = of_paper["flipped"] > 0
     is_small = of_paper["n_images"] < ordinary["n_images"].iloc[0]
     for name, others in (("flipped", is_noisy), ("few", is_small)):

@@ -29,13 +29,22 @@ def panels(n: int, width: float = 5.5, *, shared: bool = True) -> tuple[Any, Any
 
 def errorbars(
     axis: Any, runs: pd.DataFrame, column: str, lams: Sequence[float], **style: Any
-) -> None:
-    """Mean over seeds and its standard error, against lam at even distances."""
+) -> tuple[Any, float]:
+    """Mean over seeds and its standard error, against lam at even distances.
+
+    Returns
+    -------
+    drawn : matplotlib ErrorbarContainer
+    last : float
+        The mean at the highest lam.
+    """
     by_lam = runs.groupby("lam")[column].agg(["mean", "sem"])
     places = [list(lams).index(lam) for lam in by_lam.index]
-    axis.errorbar(places, by_lam["mean"], by_lam["sem"].fillna(0), capsize=3, **style)
+    errors = by_lam["sem"].fillna(0)
+    drawn = axis.errorbar(places, by_lam["mean"], errors, capsize=3, **style)
     axis.set_xticks(np.arange(len(lams)), [f"{lam:g}" for lam in lams])
     axis.set_xlabel("lam")
+    return drawn, by_lam["mean"].iloc[-1]
 
 
 def ring_least(axis: Any, runs: pd.DataFrame, lams: Sequence[float]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from examples._report import STYLE, markdown_table
+from examples._report import STYLE, apart, markdown_table
 from examples.paper._drawing import errorbars, finish, panels, plt
 from examples.paper._protocols import LAMS
 from examples.paper._store import Store
@@ -144,25 +144,37 @@ def draw_errors(runs: pd.DataFrame, path: Path) -> None:
     """Fig. 2 and 3: test error against lam, a line for each size."""
     joint = of(runs, method="joint")
     lams = sorted(joint["lam"].unique())
+    end = len(lams) - 1
+    labels = []
     with plt.rc_context(STYLE):
-        figure, (axis,) = panels(1, width=8)
+        figure, (axis,) = panels(1, width=9)
         for size in _sizes(joint):
-            members, hidden = size.split("x")
-            name = f"{members} members of {hidden}"
-            errorbars(axis, of(joint, configuration=size), "error", lams, label=name)
-        levels = [("one net of 1024", of(runs, configuration="1x1024", method="joint"))]
-        levels += [
-            (f"{NAMES[method]}, {size}", of(runs, configuration=size, method=method))
-            for method in NAMES
-            for size in _sizes(runs)
-        ]
-        for name, own in levels:
-            if len(own):
-                style = {"linestyle": "-" if "net" in name else ":"}
-                axis.axhline(own["error"].mean(), color="0.35", **style)
-                place = (len(lams) - 0.9, own["error"].mean())
-                axis.annotate(name, place, va="center", annotation_clip=False)
-        finish(axis, "test error, %")
+            own = of(joint, configuration=size)
+            (line, *_), mean = errorbars(axis, own, "error", lams)
+            name = "{} members of {} units".format(*size.split("x"))
+            labels.append((mean, name, line.get_color()))
+        for (size, method), own in runs.groupby(["configuration", "method"]):
+            if method == "joint" and size != "1x1024":
+                continue
+            is_net = size == "1x1024"
+            name = "one net of 1024 units" if is_net else f"{NAMES[method]} of {size}"
+            style = {"color": "0.3", "linestyle": "-" if is_net else ":"}
+            mean = own["error"].mean()
+            axis.plot([0, end], [mean, mean], **style)
+            labels.append((mean, name, "0.3"))
+        low, high = axis.get_ylim()
+        heights = apart([mean for mean, *_ in labels], gap=0.05 * (high - low))
+        for height, (_, name, colour) in zip(heights, labels, strict=True):
+            axis.text(end + 0.15, height, name, color=colour, va="center")
+        axis.set_xlim(-0.3, end + 2)
+        axis.spines["bottom"].set_bounds(-0.3, end + 0.3)
+        axis.set_ylabel("test error, %")
+        n_images, n_epochs = runs[["n_images", "n_epochs"]].iloc[0]
+        axis.set_title(
+            f"{runs['data'].iloc[0]}, {n_images:,} images, {n_epochs} epochs: as many "
+            "parameters, in one net or in many",
+            loc="left",
+        )
         figure.savefig(path, dpi=150)
         plt.close(figure)
 
@@ -182,7 +194,7 @@ def draw_dropped(dropped: pd.DataFrame, path: Path) -> None:
                 means = of(own, lam=lam).groupby("share")["error"].mean()
                 axis.plot(means.index, means, color=colour, label=f"lam = {lam:g}")
             axis.set(xlabel="share of members dropped", title=size)
-            axis.set_ylim(bottom=0)
+            axis.set_ylim(0, 60)  # as in the paper
         finish(axes[0], "test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)

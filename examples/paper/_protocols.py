@@ -182,6 +182,8 @@ PERCEPTRONS = {
     f"{m}x{hidden}": perceptrons(m, hidden)
     for m, hidden in ((1, 1024), (16, 64), (64, 16), (256, 4))
 }
+# Whose last epoch counts, so that members are trained alike by themselves and together.
+PERCEPTRONS["64x16-last"] = PERCEPTRONS["64x16"]._replace(validation=None)
 # Members of 70,000 to 1.2 million parameters on CIFAR-100.
 CONVNETS = {
     f"{m}xConvNet-{scale:g}": _convnets(m, scale)

@@ -56,15 +56,29 @@ def lost(store: Store) -> pd.DataFrame:
     return rows.assign(error=errors, lost=errors - 100 * before)
 
 
-def tables(store: Store) -> str:
-    """Test errors beside the paper's, and points lost with members dropped."""
+def tables(store: Store) -> dict[str, str]:
+    """Test errors beside the paper's, and points lost with members dropped.
+
+    Returns
+    -------
+    dict of str to str
+        Of the setting that most runs are of, and of the others.
+    """
     runs = tested(store)
-    settings = runs.groupby(SETTING, sort=False)
-    parts = [_errors(own) for _, own in settings]
+    ordinary = usual(runs)
+    found = {"errors": _errors(ordinary)}
+    parts = [_errors(own) for own in _others(runs, ordinary)]
     if store.path("dropped").exists():
-        of_settings = lost(store).groupby(SETTING, sort=False)
-        parts += [_lost(own) for _, own in of_settings]
-    return "\n\n".join(parts)
+        dropped = lost(store)
+        ordinary = usual(dropped)
+        found["dropped"] = _lost(ordinary)
+        parts += [_lost(own) for own in _others(dropped, ordinary)]
+    return {**found, "others": "\n\n".join(parts)}
+
+
+def _others(rows: pd.DataFrame, ordinary: pd.DataFrame) -> list[pd.DataFrame]:
+    rest = rows.drop(index=ordinary.index)
+    return [own for _, own in rest.groupby(SETTING, sort=False)]
 
 
 def setting(rows: pd.DataFrame) -> str:

@@ -46,11 +46,12 @@ def main(options: argparse.Namespace) -> None:
     data = load_data(options.dataset, options.data)
     store = Store(options.out, "mlps", ["epochs", "dropped"])
     run_missing(_cases(options, data), data, store, options.device, _parts)
-    text = _mlps_figures.tables(store)
-    (options.out / "mlps.md").write_text(text + "\n")
+    tables = _mlps_figures.tables(store)
+    for name, text in tables.items():
+        (options.out / f"mlps_{name}.md").write_text(text + "\n")
     for figures in (_mlps_figures, _beyond_figures):
         figures.draw(store, options.out)
-    print(text)
+    print("\n\n".join(tables.values()))
 
 
 def _cases(options: argparse.Namespace, data: Data) -> Iterable[Case]:

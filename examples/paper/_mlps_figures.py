@@ -48,6 +48,7 @@ def tested(store: Store) -> pd.DataFrame:
 def lost(store: Store) -> pd.DataFrame:
     """Test errors in % with members dropped, and the points that this costs."""
     rows = store.rows("dropped")
+    rows = rows[rows["configuration"].str.partition("x")[0] != "1"]
     runs = [name for name in rows if name not in ("dropped", "share", "error")]
     runs.remove("deviation")
     whole = of(rows, dropped=0).set_index(runs)["error"]
@@ -116,8 +117,6 @@ def _lost(rows: pd.DataFrame) -> str:
     lines = [["ensemble", "lam", "error with all, %", *shares]]
     rows = rows.sort_values(["configuration", "lam"], key=_order)
     for (name, lam), own in rows.groupby(["configuration", "lam"], sort=False):
-        if own["share"].max() == 0:
-            continue
         whole = _mean(of(own, dropped=0)["error"])
         shown = [_mean(of(own, share=share)["lost"]) for share in SHARES]
         lines.append([name, f"{lam:g}", whole, *shown])

@@ -130,6 +130,14 @@ def test_other_methods_are_fitted_and_measured(folder):
     assert tested["loss"].notna().all()
 
 
+@pytest.mark.parametrize(
+    "asked", ["--sizes 1x1024", "--sizes 16x64 --lams 0.995"], ids=["net", "lam"]
+)
+def test_what_is_there_is_shown(folder, asked):
+    run_command(f"mlps {asked} --epochs 1", folder)
+    assert asked.split()[1] in (folder / "out" / "mlps_errors.md").read_text()
+
+
 def test_beyond_the_paper(folder):
     run_command("mlps --sizes 16x64 --lams 0.9 0.99 0.995 1 --epochs 1", folder)
     for setting in ("--flipped 0.2", "--images 60"):

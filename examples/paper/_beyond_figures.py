@@ -22,6 +22,8 @@ def draw(store: Store, folder: Path) -> None:
         own = of(usual(lost(store)), configuration=name)
         draw_close_to_1(own, folder / f"mlps_{name}_close_to_1.png")
     of_paper = runs[runs["lam"].isin(LAMS)]
+    if not len(of_paper):
+        return
     ordinary = usual(of_paper)
     of_paper = of(of_paper, data=ordinary["data"].iloc[0])
     is_noisy = of_paper["flipped"] > 0

@@ -47,6 +47,8 @@ def tested(store: Store) -> pd.DataFrame:
 
 def lost(store: Store) -> pd.DataFrame:
     """Test errors in % with members dropped, and the points that this costs."""
+    if not store.path("dropped").exists():
+        return pd.DataFrame()
     rows = store.rows("dropped")
     rows = rows[rows["configuration"].str.partition("x")[0] != "1"]
     runs = [name for name in rows if name not in ("dropped", "share", "error")]
@@ -69,8 +71,8 @@ def tables(store: Store) -> dict[str, str]:
     ordinary = usual(runs)
     found = {"errors": _errors(ordinary)}
     parts = [_errors(own) for own in _others(runs, ordinary)]
-    if store.path("dropped").exists():
-        dropped = lost(store)
+    dropped = lost(store)
+    if len(dropped):
         ordinary = usual(dropped)
         found["dropped"] = _lost(ordinary)
         parts += [_lost(own) for own in _others(dropped, ordinary)]
@@ -143,8 +145,9 @@ def draw(store: Store, folder: Path) -> None:
         return
     draw_errors(runs, folder / "mlps_errors.png")
     draw_losses(runs, folder / "mlps_losses.png")
-    if store.path("dropped").exists():
-        draw_dropped(usual(lost(store)), folder / "mlps_dropped.png")
+    dropped = lost(store)
+    if len(dropped):
+        draw_dropped(usual(dropped), folder / "mlps_dropped.png")
 
 
 def _sizes(rows: pd.DataFrame) -> list[str]:
@@ -195,8 +198,6 @@ def draw_errors(runs: pd.DataFrame, path: Path) -> None:
 def draw_dropped(dropped: pd.DataFrame, path: Path) -> None:
     """Fig. 7 and 8: test error against the share of members dropped."""
     sizes = _sizes(dropped)
-    if not sizes:
-        return
     with plt.rc_context(STYLE):
         figure, axes = panels(len(sizes))
         for axis, size in zip(axes, sizes, strict=True):

@@ -17,7 +17,7 @@ OF_THE_PAPER = {
     ("256x4", "joint", 0.0): 16.3,
     ("256x4", "joint", 0.95): 10.3,
 }
-PAPER_DATA = ["Fashion-MNIST", 60_000]
+PAPER_DATA = ["Fashion-MNIST", 60_000, 0.0]
 SHARES = (0.25, 0.5, 0.75)
 NAMES = {
     "bagging": "Bagging",
@@ -96,7 +96,7 @@ def _errors(runs: pd.DataFrame) -> str:
     lines = [
         ["ensemble", "method", "lam", "seeds", "test error, %", "paper", "mean member"]
     ]
-    is_of_paper = runs[["data", "n_images"]].iloc[0].tolist() == PAPER_DATA
+    is_of_paper = runs[["data", "n_images", "flipped"]].iloc[0].tolist() == PAPER_DATA
     runs = runs.sort_values(["configuration", "method", "lam"], key=_order)
     for key, own in runs.groupby(["configuration", "method", "lam"], sort=False):
         configuration, method, lam = key

@@ -131,10 +131,10 @@ class BaseJointEnsembleCV(DefaultMemberMixin, CallbackSupportMixin, BaseEstimato
             verbose=int(self.verbose),
         )
         noted = [one for of_lam in grid.run() for one in of_lam]
-        tasks.search.end()
         self.batching_, self.scorer_ = grid.batching, scorer
         self.lams_, self.n_splits_ = lams, len(splits)
         self.cv_results_, metrics = cv_results(self, ensemble, noted)
+        tasks.search.end()
         self.multimetric_ = metrics != ["score"]
         check_refit(self, metrics if self.multimetric_ else None)
         self._choose()

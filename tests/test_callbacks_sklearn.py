@@ -218,6 +218,16 @@ def test_an_epoch_shows_the_ensemble_that_was_trained_for_so_many(name, data, tm
     assert_same_ensemble(keeps.kept[(("fit", 0),)][0], clf, data[0])
 
 
+def test_epochs_are_shown_where_they_are_trained(device, data):
+    keeps = Keeps()
+    clf = ensemble(device=device).set_callbacks(keeps).fit(*data)
+
+    for i, epoch in enumerate(keeps.epochs()):
+        expected = predictions(fits_of_n_epochs(clf, i + 1, *data), data[0])
+        for found, of_fit in zip(predictions(epoch, data[0]), expected, strict=True):
+            np.testing.assert_allclose(found, of_fit, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_of_targets_can_be_watched(kind):
     X, keeps = rows(), Keeps()
@@ -438,12 +448,13 @@ def test_an_error_in_another_epoch_leaves_the_ensemble_usable(data):
 
 
 @pytest.mark.usefixtures("_handler")
-def test_ctrl_c_in_a_callback_keeps_what_was_learned(data):
-    does = Does(ctrl_c, "end")
+@pytest.mark.parametrize(("what", "at", "n_epochs"), [("begin", 3, 1), ("end", 2, 2)])
+def test_ctrl_c_in_a_callback_keeps_what_was_learned(what, at, n_epochs, data):
+    does = Does(ctrl_c, what, at)
     clf = ensemble().set_callbacks(does).fit(*data)
 
     assert clf.net_.has_ended_ is False
-    assert_same_ensemble(clf, fits_of_n_epochs(clf, 2, *data), data[0])
+    assert_same_ensemble(clf, fits_of_n_epochs(clf, n_epochs, *data), data[0])
     assert does.heard[-1][0] == "teardown"
 
 

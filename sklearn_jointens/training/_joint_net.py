@@ -295,9 +295,9 @@ class JointNet(MemberNet):
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
     ) -> None:
-        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
         if self.watch_ is not None:
             self.watch_.begin_epoch()
+        super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
         for record in self.records_.values():
             record.clear()
         self.trained_ = dataset_train

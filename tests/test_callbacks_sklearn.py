@@ -303,6 +303,16 @@ def test_what_an_epoch_shows_stays_as_it_is_and_changes_nothing(data):
     np.testing.assert_array_equal(clf.predict_proba(X), before[2])
 
 
+def test_a_copy_that_is_made_between_fits_learns_by_itself(data):
+    clf = ensemble().set_callbacks(Hears()).fit(*data)
+    before = clf.predict_proba(data[0])
+    copied = copy.copy(clf)
+
+    assert copied.partial_fit(*data).n_iter_ == N_EPOCHS + 1
+    np.testing.assert_array_equal(clf.predict_proba(data[0]), before)
+    assert clf.n_iter_ == N_EPOCHS
+
+
 @pytest.mark.parametrize("asked_before", [False, True])
 def test_what_an_epoch_shows_can_be_kept(asked_before, data, tmp_path):
     X, y = data

@@ -201,7 +201,9 @@ def members(folder):
             callbacks=[("save", Checkpoint(**checkpoint))],
             **small,
         ),
-        "loader": mlp_classifier((4,), iterator_train=OwnLoader, **small),
+        "loader": mlp_classifier(
+            (4,), iterator_train=OwnLoader, iterator_valid=OwnLoader, **small
+        ),
     }
 
 
@@ -295,7 +297,10 @@ def test_what_an_epoch_shows_stays_as_it_is_and_changes_nothing(data):
     clf = ensemble().set_callbacks(keeps).fit(X, y)
     first, second = keeps.epochs()[:2]
     before = [predictions(each, X)[0] for each in (first, second, clf)]
+    of_member = clf.estimators_[0].predict_proba(X)
 
+    assert not np.allclose(first.estimators_[0].predict_proba(X), of_member)
+    np.testing.assert_array_equal(clf.estimators_[0].predict_proba(X), of_member)
     first.set_callbacks().partial_fit(X, y)
     assert first.n_iter_ == 2
     assert not np.allclose(first.predict_proba(X), before[0])

@@ -1,6 +1,5 @@
 """Members, and their scores, that are made when somebody asks for them."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,8 +8,23 @@ import numpy as np
 from sklearn_jointens.training import as_if_ended, copied_net
 
 
+def _when_asked(name: str, doc: str) -> property:
+    def get(ensemble: Any) -> Any:
+        ensemble._make_what_is_missing()
+        try:
+            return vars(ensemble)[name]
+        except KeyError:
+            kind = type(ensemble).__name__
+            raise AttributeError(f"{kind!r} has no attribute {name!r}") from None
+
+    def put(ensemble: Any, value: Any) -> None:
+        vars(ensemble)[name] = value
+
+    return property(get, put, doc=doc)
+
+
 class MembersWhenAsked:
-    """Has members, or knows how to make them.
+    """Has members and their scores, or knows how to make them.
 
     Most who look at an ensemble that is soon forgotten ask it for predictions, which
     its net makes.
@@ -19,25 +33,17 @@ class MembersWhenAsked:
     # Sets both attributes of the ensemble that it is given.
     _make_members: Callable[[Any], None]
 
-    @functools.cached_property
-    def estimators_(self) -> list[Any]:
-        return self._made("estimators_")
+    estimators_ = _when_asked("estimators_", "The members.")
+    member_scores_ = _when_asked("member_scores_", "Each member's own score.")
 
-    @functools.cached_property
-    def member_scores_(self) -> np.ndarray:
-        return self._made("member_scores_")
-
-    def _made(self, name: str) -> Any:
-        if "_make_members" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        self._make_members(self)
-        del self._make_members
-        return vars(self)[name]
+    def _make_what_is_missing(self) -> None:
+        if "_make_members" in vars(self):
+            self._make_members(self)
+            del self._make_members
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies hold the members; how to make them stays here."""
-        if "_make_members" in vars(self):
-            self._made("estimators_")
+        self._make_what_is_missing()
         return super().__getstate__()  # type: ignore[misc]
 
 

@@ -9,6 +9,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import torch
+from kinds import KINDS, rows
 from search_tools import UNEQUAL_FOLDS, member, stopping
 from sklearn.datasets import make_classification
 from sklearn.exceptions import FitFailedWarning
@@ -185,6 +186,19 @@ def test_after_a_program_that_failed_each_fit_comes_to_its_end_once(data, monkey
     assert ends == Counter({key: n for key, n in expected.items() if key[0] == "end"})
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_searches_over_every_kind_of_targets_can_be_watched(kind):
+    keeps = Keeps()
+    fitted = kind.search(lams=(0, 0.7), cv=2).set_callbacks(keeps)
+    fitted.fit(rows(), kind.y)
+
+    epochs = keeps.epochs()
+    assert len(epochs) == 3 * (2 * 2 + 1)
+    assert {type(each) for each in epochs} == {type(fitted.best_estimator_)}
+    last = keeps.kept[("fit", 0), ("fit", 1), ("epoch", 2)][0]
+    assert_same_ensemble(last, fitted.best_estimator_, rows())
+
+
 # -- the ensembles ---------------------------------------------------------------------
 
 
@@ -202,10 +216,10 @@ def test_an_epoch_of_a_search_shows_the_ensemble_alone(way, data):
     }
     assert len(shown) == 3 * len(LAMS)
     for number, (fitted, of_X, of_y, metadata) in shown.items():
-        rows = UNEQUAL_FOLDS[number % 3][0]
-        np.testing.assert_array_equal(of_X, X[rows])
-        np.testing.assert_array_equal(of_y, y[rows])
-        np.testing.assert_array_equal(metadata["sample_weight"], weight[rows])
+        train = UNEQUAL_FOLDS[number % 3][0]
+        np.testing.assert_array_equal(of_X, X[train])
+        np.testing.assert_array_equal(of_y, y[train])
+        np.testing.assert_array_equal(metadata["sample_weight"], weight[train])
         alone = ensemble(**MEMBERS[way]).set_params(
             lam=LAMS[number // 3], estimator__max_epochs=2
         )

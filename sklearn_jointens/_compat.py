@@ -1,4 +1,4 @@
-"""scikit-learn's private names, all of them, in one place."""
+"""scikit-learn's private names, and what not every version has, in one place."""
 
 from sklearn.base import _fit_context
 from sklearn.model_selection._validation import (
@@ -10,7 +10,20 @@ from sklearn.utils._param_validation import Interval, StrOptions, validate_param
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import _check_method_params, _check_sample_weight
 
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:
+        """What an estimator that takes no callbacks has of them."""
+
+    def with_callbacks(method):
+        """A method as it is."""
+        return method
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "Interval",
     "StrOptions",
     "_check_method_params",
@@ -21,4 +34,5 @@ __all__ = [
     "_score",
     "_warn_or_raise_about_fit_failures",
     "validate_params",
+    "with_callbacks",
 ]

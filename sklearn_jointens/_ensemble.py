@@ -1,6 +1,7 @@
 """What every joint ensemble shares: training members, and going on with them."""
 
 import copy
+import functools
 from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
@@ -30,6 +31,8 @@ from sklearn_jointens._probe import check_infer, probe
 from sklearn_jointens._prototype import check_device, check_prototype, settled
 from sklearn_jointens._scoring import member_scores, out_of_bag, out_of_bag_score
 from sklearn_jointens._tabular import DefaultMemberMixin
+from sklearn_jointens._watching import Given, WatchedMixin
+from sklearn_jointens._when_asked import found_by, found_now
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.training import (
     Targets,
@@ -41,7 +44,7 @@ from sklearn_jointens.training import (
 _MAX_SEED = np.iinfo(np.int32).max
 
 
-class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
+class BaseJointEnsemble(DefaultMemberMixin, WatchedMixin, FittedEnsemble):
     """Members trained as one program, and the fitted state that comes of it.
 
     A subclass says what y may hold.
@@ -125,6 +128,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> Any:
         """Train all members; what `fit` of an ensemble does."""
         going_on = self._is_going_on()
+        given = Given(X, y, sample_weight)
         prototype = self._resolve_prototype()
         if going_on:
             self._check_going_on(prototype)
@@ -139,6 +143,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
                 y,
                 targets,
                 weight,
+                given,
                 members=self.estimators_ if going_on else [],
                 history=self.history_ if going_on else None,
             )
@@ -155,6 +160,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
         # scikit-learn's decorator leaves parameters unchecked after the first call.
         self._validate_params()
         first = not hasattr(self, "estimators_")
+        given = Given(X, y, sample_weight)
         prototype = self._resolve_prototype()
         if not first:
             self._check_further(prototype)
@@ -173,9 +179,11 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
                     f"Got {self.oob_score!r} instead."
                 )
             if first:
-                self._train(prototype, X, y, targets, weight, members=[], epochs=1)
+                self._train(
+                    prototype, X, y, targets, weight, given, members=[], epochs=1
+                )
         if not first:
-            self._train_further(X, y, weight)
+            self._train_further(X, y, weight, given)
         return self
 
     def _seeds(self, earlier: MemberDraws | None = None) -> tuple[int, np.ndarray]:
@@ -201,6 +209,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
         y: np.ndarray,
         targets: Targets,
         weight: np.ndarray | None,
+        given: Given,
         *,
         members: list[Any],
         history: Any = None,
@@ -217,12 +226,14 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
         targets : Targets
             What y holds.
         weight : ndarray of shape (n_samples,) or None
+        given : Given
+            What the same is made of.
         members : list of member nets
             To start from; new ones are added up to `n_estimators`.
         history : skorch History or None
             To add to.
         epochs : int or None
-            ``None`` is the prototype's `max_epochs`.
+            ``None`` is the prototype's `max_epochs`, as in `fit`.
         """
         earlier = self._draws if members else None
         training_seed, seeds = self._seeds(earlier)
@@ -248,7 +259,8 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
             self._draws = draws
             rows = rows_of_members(self, net, y, weight, draws)
             reseed(_later(training_seed, net))
-            with unless_cut_short(net):
+            found = functools.partial(found_now, members, X, y, rows.bags)
+            with self._watched(net, given, found, epochs), unless_cut_short(net):
                 net.partial_fit(X, y, epochs=epochs, rows=rows)
                 self._keep(net, members, X, y, rows.bags)
 
@@ -263,7 +275,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
             )
         check_same_net(self, prototype)
 
-    def _train_further(self, X: Any, y: np.ndarray, weight: np.ndarray | None) -> None:
+    def _train_further(
+        self, X: Any, y: np.ndarray, weight: np.ndarray | None, given: Given
+    ) -> None:
         """One more epoch of the net as it stands, its optimizer's state included."""
         net = self.net_
         net.lam_ = float(self.lam)  # which may change from epoch to epoch
@@ -275,8 +289,9 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
             isolated_random_state(_later(training_seed, net), net.device),
         ):
             rows = rows_of_members(self, net, y, weight, self._draws)
+            found = functools.partial(found_now, self.estimators_, X, y, rows.bags)
             try:
-                with unless_cut_short(net):
+                with self._watched(net, given, found, epochs=1), unless_cut_short(net):
                     net.partial_fit(X, y, epochs=1, rows=rows)
             except BaseException:
                 del self.history_[n_epochs:]
@@ -327,9 +342,7 @@ class BaseJointEnsemble(DefaultMemberMixin, FittedEnsemble):
 
     def _keep_net(self, net: Any) -> None:
         """Set what is fitted but the members."""
-        self.net_ = net
-        self.history_ = net.history_
-        self.vectorization_ = net.vectorized_[0].vectorization
+        vars(self).update(found_by(net))
 
     def _score_members_after_training(
         self, net: Any, X: Any, y: np.ndarray, bags: np.ndarray | None

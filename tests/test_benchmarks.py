@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_digits, load_iris
 from skorch.dataset import ValidSplit
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,6 +20,7 @@ from examples.benchmarks._report import machine, read_json, write_json, write_ta
 from examples.benchmarks._setting import Setting, synthetic
 from examples.benchmarks._steps import joint_step, loop_step, time_steps
 from examples.benchmarks.training import fit_regression, overhead
+from examples.benchmarks.watching import watching
 from sklearn_jointens import mlp_classifier
 from sklearn_jointens.nn import split_members
 from sklearn_jointens.training import JointNet
@@ -135,6 +136,23 @@ def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():
     assert 0 < share.low <= share.median <= share.high < 100
     assert whole.median > 0
     assert JointNet.fit_loop is fit_loop
+
+
+def test_fits_that_are_watched_are_held_against_one_that_is_not(monkeypatch, capsys):
+    pytest.importorskip("rich")
+    few = tuple(part[:50] for part in load_digits(return_X_y=True))
+    monkeypatch.setattr(
+        "examples.benchmarks.watching.load_digits", lambda return_X_y: few
+    )
+
+    figures = list(watching(1, "cpu"))
+
+    watchers = ("a callback that does nothing", "ProgressBar", "ScoringMonitor")
+    for one, watcher in zip(figures, watchers, strict=True):
+        assert f"fit with {watcher} / fit" in one.what
+        assert one.target == "<= 1.02"
+        assert one.median > 0
+    assert capsys.readouterr().out == ""
 
 
 def test_searches_that_are_compared_train_the_same_ensembles(grid):

@@ -15,6 +15,7 @@ networks        the same of convolutional, recurrent and attention members / a l
 fit             whole JointEnsembleClassifier.fit / bare loop over the same module
 fit_regression  whole JointEnsembleRegressor.fit / the same, and / one wide network's
 overhead        share of a small fit that is not training
+watching        a fit that scikit-learn's callbacks watch / one that nobody watches
 rivals          fit of BaggingClassifier and of torchensemble's classifiers / joint fit
 predict         predict_proba of many rows and of one: a loop and BaggingClassifier /
                 joint
@@ -78,9 +79,10 @@ from examples.benchmarks.search import (
 )
 from examples.benchmarks.tabular import tabular
 from examples.benchmarks.training import fit, fit_regression, overhead, step
+from examples.benchmarks.watching import watching
 
 QUESTIONS = (
-    "step networks fit fit_regression overhead rivals predict million memory "
+    "step networks fit fit_regression overhead watching rivals predict million memory "
     "inspection exactness mission tabular search search_stopping search_table "
     "search_memory densenets"
 ).split()
@@ -114,6 +116,7 @@ def jobs(options: argparse.Namespace) -> Iterator[tuple[str, Job]]:
     others: dict[str, list[Job]] = {
         "networks": [partial(networks, rounds, device)],
         "overhead": [partial(overhead, rounds, device)],
+        "watching": [partial(watching, rounds, device)],
         "million": [partial(million, setting)],
         "memory": [partial(kept_as_they_are, device)],
         "mission": [partial(mission, n_jobs, rounds)],

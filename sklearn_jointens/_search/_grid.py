@@ -8,6 +8,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_jointens._compat import _safe_indexing
 from sklearn_jointens._search._workshop import Trial, Workshop
+from sklearn_jointens._watching import Given
 from sklearn_jointens.training import (
     MemberDominanceWarning,
     interrupt,
@@ -86,6 +88,8 @@ class LamGrid:
         The same as arrays.
     evaluate : callable
         ``evaluate(split, fitted)`` says what is kept of an ensemble.
+    tasks : sequence of sequence of (Task or Unheard)
+        The fits as callbacks hear of them, by lam and split.
     max_memory : float or None
         Bytes that programs may take beside the data; None is a share of what is free.
     n_jobs : int or None
@@ -101,6 +105,7 @@ class LamGrid:
         data: tuple,
         checked: tuple,
         evaluate: Callable[[Split, Fitted], Any],
+        tasks: Sequence[Sequence[Any]],
         *,
         max_memory: float | None = None,
         n_jobs: int | None = None,
@@ -108,6 +113,7 @@ class LamGrid:
     ) -> None:
         self.ensemble, self.lams, self.splits = ensemble, lams, splits
         self.data, self.checked, self.evaluate = data, checked, evaluate
+        self.tasks = tasks
         self.max_memory, self.n_jobs, self.verbose = max_memory, n_jobs, verbose
         self.prototype = ensemble._resolve_prototype()
         self.kept: dict[tuple[int, int], Any] = {}
@@ -131,6 +137,7 @@ class LamGrid:
                 )
             except ValueError as error:
                 for i in range(len(self.lams)):
+                    self.tasks[i][s].begin()
                     self._keep(i, s, Fitted(None, error, 0.0))
         for alike in _groupby(trials, lambda s: trials[s].kind):
             self._fit({s: trials[s] for s in alike})
@@ -154,6 +161,7 @@ class LamGrid:
                 self.data,
                 self.checked,
                 self.evaluate,
+                [[self.tasks[i][s] for s in of_part] for i in lams],
                 max_memory=self._budget() / n_processes,
                 verbose=self.verbose,
             )
@@ -182,6 +190,7 @@ class LamGrid:
     def _keep(self, lam_index: int, split_index: int, fitted: Fitted) -> None:
         kept = self.evaluate(self.splits[split_index], fitted)
         self.kept[lam_index, split_index] = kept
+        self.tasks[lam_index][split_index].end()
 
     def _fit(self, trials: dict[int, Trial]) -> None:
         """Fit ensembles whose nets are alike."""
@@ -221,29 +230,50 @@ class LamGrid:
         self._say(f"Training {_ensembles(len(places))} as one program.")
         groups = None
         workshop.forget(but={trials[s].start for s, _ in chunk})
+        ensembles = {
+            (i, s): workshop.unfitted(trials[s], self.lams[i]) for i, s in places
+        }
         with isolated_random_state(0, self.prototype.device) as reseed:
-            nets = [
-                (
-                    trials[s].stream,
-                    [workshop.net(trials[s], self.lams[i], reseed) for i in lams],
-                )
-                for s, lams in chunk
+            nets = {
+                (i, s): workshop.net(trials[s], self.lams[i], reseed) for i, s in places
+            }
+            streams = [
+                (trials[s].stream, [nets[i, s] for i in lams]) for s, lams in chunk
             ]
             try:
-                groups = train_groups(one, nets, self.verbose > 0)
+                with self._watched(workshop, trials, ensembles, nets):
+                    groups = train_groups(one, streams, self.verbose > 0)
             except Exception as error:
                 failure = f"a program failed ({type(error).__name__}: {error})"
-        del nets
+        del nets, streams
         if groups is None:
             self._fit_one_by_one(places, failure)
             return
         self.n_programs += 1
         seconds = (time.perf_counter() - started) / len(places)
         for (i, s), group in zip(places, groups, strict=True):
-            ensemble = None
+            fitted, unfitted = None, ensembles.pop((i, s))
             if group.error is None:
-                ensemble = workshop.fitted(trials[s], group.net)
-            self._keep(i, s, Fitted(ensemble, group.error, seconds))
+                fitted = workshop.fitted(unfitted, trials[s], group.net)
+            self._keep(i, s, Fitted(fitted, group.error, seconds))
+
+    @contextmanager
+    def _watched(
+        self,
+        workshop: Workshop,
+        trials: dict[int, Trial],
+        ensembles: dict[tuple[int, int], Any],
+        nets: dict[tuple[int, int], Any],
+    ) -> Iterator[None]:
+        """A block that trains the nets of these ensembles side by side."""
+        with ExitStack() as stack:
+            for (i, s), ensemble in ensembles.items():
+                given = Given(*self.data).at(self.splits[s].train)
+                stack.enter_context(self.tasks[i][s].passed_to(ensemble))
+                stack.enter_context(
+                    workshop.watched(ensemble, trials[s], nets[i, s], given)
+                )
+            yield
 
     def _fit_one_by_one(self, places: Sequence[tuple[int, int]], reason: str) -> None:
         """Fit the ensembles at these lams and splits each by itself."""
@@ -257,6 +287,7 @@ class LamGrid:
                 self.data,
                 self.splits[s],
                 self.evaluate,
+                self.tasks[i][s],
             )
             for i, s in places
         )
@@ -288,7 +319,11 @@ def fit_to_the_end(ensemble: Any, X: Any, y: Any, weight: Any) -> Any:
 
 
 def _fit_alone(
-    ensemble: Any, data: tuple, split: Split, evaluate: Callable[[Split, Fitted], Any]
+    ensemble: Any,
+    data: tuple,
+    split: Split,
+    evaluate: Callable[[Split, Fitted], Any],
+    task: Any,
 ) -> Any:
     started = time.perf_counter()
     X, y, weight = (
@@ -296,13 +331,15 @@ def _fit_alone(
     )
     error = None
     try:
-        with warnings.catch_warnings():
+        with task.passed_to(ensemble), warnings.catch_warnings():
             # As in a program: values of lam are there to be compared.
             warnings.simplefilter("ignore", MemberDominanceWarning)
             fit_to_the_end(ensemble, X, y, weight)
     except Exception as caught:
         ensemble, error = None, caught
-    return evaluate(split, Fitted(ensemble, error, time.perf_counter() - started))
+    kept = evaluate(split, Fitted(ensemble, error, time.perf_counter() - started))
+    task.end()
+    return kept
 
 
 def _groupby(

@@ -18,10 +18,12 @@ from sklearn_jointens._checks import (
     check_X_y,
 )
 from sklearn_jointens._compat import (
+    CallbackSupportMixin,
     Interval,
     StrOptions,
     _fit_context,
     _routing_enabled,
+    with_callbacks,
 )
 from sklearn_jointens._ensemble import BaseJointEnsemble
 from sklearn_jointens._search._choice import (
@@ -34,12 +36,14 @@ from sklearn_jointens._search._choice import (
 )
 from sklearn_jointens._search._evaluation import LamEvaluation
 from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
+from sklearn_jointens._search._tasks import SearchTasks
 from sklearn_jointens._search._workshop import copy_noted
 from sklearn_jointens._tabular import DefaultMemberMixin
+from sklearn_jointens._watching import Given
 from sklearn_jointens.training import no_interrupt_lost
 
 
-class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
+class BaseJointEnsembleCV(DefaultMemberMixin, CallbackSupportMixin, BaseEstimator):
     """A search for `lam`; a subclass says what ensembles are searched over."""
 
     # Of the ensembles, their parameters that the search has, and how they are scored.
@@ -86,6 +90,7 @@ class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @with_callbacks
     def _fit(self, X: Any, y: Any, sample_weight: Any, params: dict[str, Any]) -> None:
         lams = check_lams(self)
         ensemble = self._ensemble()
@@ -105,6 +110,7 @@ class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
         of_split, of_score = routed(self, scorer, sample_weight, params)
         splits = splits_of(self, X, y, of_split)
         copy_noted(self, ensemble)
+        tasks = SearchTasks(self, Given(X, y, sample_weight), len(lams), splits)
         grid = LamGrid(
             ensemble,
             lams.tolist(),
@@ -119,6 +125,7 @@ class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
                 self.return_train_score,
                 is_default=self.scoring in (None, self.default_scoring),
             ),
+            tasks.fits,
             max_memory=self.max_memory,
             n_jobs=self.n_jobs,
             verbose=int(self.verbose),
@@ -127,11 +134,13 @@ class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
         self.batching_, self.scorer_ = grid.batching, scorer
         self.lams_, self.n_splits_ = lams, len(splits)
         self.cv_results_, metrics = cv_results(self, ensemble, noted)
+        tasks.search.end()
         self.multimetric_ = metrics != ["score"]
         check_refit(self, metrics if self.multimetric_ else None)
         self._choose()
         if self.refit:
-            self._refit(ensemble, splits[0].seed, X, y, sample_weight)
+            self._refit(ensemble, splits[0].seed, X, y, sample_weight, tasks.refit())
+        tasks.whole.end(dict if self.refit else None)
 
     def _note(self, targets: Any) -> None:
         """Set what is known of y before anything is trained."""
@@ -178,13 +187,17 @@ class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
         if self.verbose:
             print(f"Chose lam={self.lam_:g}.")
 
-    def _refit(self, ensemble: Any, seed: int, X: Any, y: Any, weight: Any) -> None:
+    def _refit(
+        self, ensemble: Any, seed: int, X: Any, y: Any, weight: Any, task: Any
+    ) -> None:
         started = time.perf_counter()
         best = clone(ensemble).set_params(
             lam=self.lam_, random_state=seed, verbose=max(0, int(self.verbose) - 1)
         )
-        self.best_estimator_ = fit_to_the_end(best, X, y, weight)
+        with task.passed_to(best):
+            self.best_estimator_ = fit_to_the_end(best, X, y, weight)
         self.refit_time_ = time.perf_counter() - started
+        task.end()
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What is passed on to the splitter and to the scorers.

@@ -2,17 +2,18 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_jointens._classifier import JointEnsembleClassifier
 from sklearn_jointens._draws import MemberDraws, rows_of_members
 from sklearn_jointens._members import build_members, warn_if_identical
 from sklearn_jointens._prototype import settled
-from sklearn_jointens._regressor import JointEnsembleRegressor
-from sklearn_jointens.training import copied_net, joint_net
+from sklearn_jointens._watching import Given
+from sklearn_jointens._when_asked import found_by
+from sklearn_jointens.training import as_if_ended, copied_net, joint_net
 from sklearn_jointens.training._batches import ArrayPart
 from sklearn_jointens.training.groups import Stream, groups_within
 
@@ -97,52 +98,6 @@ class Trial:
         return self.targets.kind, of_net
 
 
-class EnsembleOfSplit:
-    """What an ensemble that is fitted to a training set, scored and forgotten adds.
-
-    Most scorers ask for predictions, which its net makes. Its members, and their
-    scores, are made when one asks for them.
-    """
-
-    _make_members: Callable[[Any], None]
-
-    @functools.cached_property
-    def estimators_(self) -> list[Any]:
-        return self._made("estimators_")
-
-    @functools.cached_property
-    def member_scores_(self) -> np.ndarray:
-        return self._made("member_scores_")
-
-    def _made(self, name: str) -> Any:
-        if "net_" not in vars(self):
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        self._make_members(self)
-        return vars(self)[name]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies hold the members; how to make them stays here."""
-        if "net_" in vars(self) and "estimators_" not in vars(self):
-            self._make_members(self)
-        state = super().__getstate__()  # type: ignore[misc]
-        state.pop("_make_members", None)
-        return state
-
-
-class ClassifierOfSplit(EnsembleOfSplit, JointEnsembleClassifier):
-    """A classifier that is fitted to a training set."""
-
-
-class RegressorOfSplit(EnsembleOfSplit, JointEnsembleRegressor):
-    """A regressor that is fitted to a training set."""
-
-
-_OF_SPLIT = {
-    JointEnsembleClassifier: ClassifierOfSplit,
-    JointEnsembleRegressor: RegressorOfSplit,
-}
-
-
 class Workshop:
     """Makes ensembles of one kind; those of one seed and prototype start alike.
 
@@ -193,25 +148,33 @@ class Workshop:
             verbose=0,
         )
 
-    def fitted(self, trial: Trial, net: Any) -> Any:
-        """The ensemble of a net that is trained."""
-        kind = _OF_SPLIT[type(self.ensemble)]
-        ensemble: Any = kind(**self.ensemble.get_params(deep=False))
-        ensemble.set_params(lam=net.lam_, random_state=trial.seed)
+    def unfitted(self, trial: Trial, lam: float) -> Any:
+        """The ensemble that a net of a trial is trained for."""
+        ensemble = type(self.ensemble)(**self.ensemble.get_params(deep=False))
+        ensemble.set_params(lam=lam, random_state=trial.seed)
         copy_noted(self.ensemble, ensemble)
         ensemble._draws = trial.draws
-        ensemble._keep_net(net)
-        ensemble._make_members = functools.partial(self._add_members, trial)
         return ensemble
 
-    def _add_members(self, trial: Trial, ensemble: Any) -> None:
+    def watched(
+        self, ensemble: Any, trial: Trial, net: Any, given: Given
+    ) -> AbstractContextManager[None]:
+        """A block that trains the net of an ensemble."""
+
+        def found(net: Any) -> dict[str, Any]:
+            return self._found(trial, as_if_ended(net))
+
+        return ensemble._watched(net, given, found)
+
+    def fitted(self, ensemble: Any, trial: Trial, net: Any) -> Any:
+        """The ensemble of a net that is trained; members are made when asked for."""
+        vars(ensemble).update(self._found(trial, net))
+        return ensemble
+
+    def _found(self, trial: Trial, net: Any) -> dict[str, Any]:
         first, _ = self._first[trial.start]
-        members = [copied_net(member) for member in first]
-        net = ensemble.net_
-        # Members are scored on what the net has seen, if it is not out of their bags.
-        is_seen = trial.member_rows.bags is None and hasattr(net, "scored_")
-        X = None if is_seen else self.X[trial.rows]
-        ensemble._keep(net, members, X, trial.y, trial.member_rows.bags)
+        make_members = functools.partial(_make_members, trial, first, self.X)
+        return {**found_by(net), "_make_members": make_members}
 
     def n_together(self, trials: Sequence[Trial], budget: float) -> int:
         """How many ensembles can be trained together within a budget of bytes."""
@@ -222,3 +185,13 @@ class Workshop:
     def forget(self, but: set[Any]) -> None:
         """Forget all other starts than these."""
         self._first = {s: first for s, first in self._first.items() if s in but}
+
+
+def _make_members(trial: Trial, like: Sequence[Any], X: Any, ensemble: Any) -> None:
+    """Give an ensemble its members and their scores."""
+    members = [copied_net(member) for member in like]
+    net = ensemble.net_
+    # Members are scored on what the net has seen, if it is not out of their bags.
+    is_seen = trial.member_rows.bags is None and hasattr(net, "scored_")
+    rows = None if is_seen else X[trial.rows]
+    ensemble._keep(net, members, rows, trial.y, trial.member_rows.bags)

@@ -8,6 +8,7 @@ from sklearn_jointens.training._copies import (
     unfitted_net,
 )
 from sklearn_jointens.training._dominance import MemberDominanceWarning
+from sklearn_jointens.training._ending import as_if_ended
 from sklearn_jointens.training._folds import Folds, MemberFolds
 from sklearn_jointens.training._interrupts import interrupt, no_interrupt_lost
 from sklearn_jointens.training._joint_net import (
@@ -50,6 +51,7 @@ __all__ = [
     "TabularNetClassifier",
     "TabularNetRegressor",
     "Targets",
+    "as_if_ended",
     "class_targets",
     "copied_net",
     "derived_net",

@@ -6,7 +6,6 @@ from typing import Any
 
 from skorch.callbacks import (
     Callback,
-    Checkpoint,
     EarlyStopping,
     GradientNormClipping,
     PrintLog,
@@ -137,34 +136,6 @@ class BestEpoch(EarlyStopping):
             net.module_.load_state_dict(self.best_model_weights_)
         for group in net.optimizer_.param_groups:
             group["lr"] = group["lr"] * self.factor
-
-
-def restored_epoch(net: Any) -> int | None:
-    """The epoch whose weights a callback has gone back to at the end, if one has."""
-    restored = None
-    for _, callback in net.callbacks_:
-        if not getattr(callback, "load_best", False):
-            continue
-        if isinstance(callback, EarlyStopping):
-            best = callback.best_epoch_
-            has_gone_back = best != net.history[-1]["epoch"]
-            if has_gone_back and callback.best_model_weights_ is not None:
-                restored = best
-        elif isinstance(callback, Checkpoint) and callback.monitor is not None:
-            name = callback.event_name
-            saved = [row["epoch"] for row in net.history if row.get(name)]
-            restored = saved[-1] if saved else restored
-    return restored
-
-
-def mark_restored(net: Any) -> None:
-    """Let the history say of each epoch whether it was restored, if any was."""
-    epoch = restored_epoch(net)
-    for i, row in enumerate(net.history):
-        # As a new row: an earlier history may share the old one.
-        net.history[i] = {k: value for k, value in row.items() if k != "restored"}
-        if epoch is not None:
-            net.history[i]["restored"] = row["epoch"] == epoch
 
 
 def besides(named: tuple[str, Any], callbacks: Any) -> Any:

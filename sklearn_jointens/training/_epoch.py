@@ -1,12 +1,14 @@
 """One epoch of a joint fit, in skorch's steps."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from skorch.dataset import get_len, unpack_data
 from torch import Tensor
+
+from sklearn_jointens.training._interrupts import is_interrupt
 
 
 class Step(NamedTuple):
@@ -48,6 +50,38 @@ def run_without_waiting(
         for row, value in zip(rows, values, strict=True):
             row[name] = value
     net.history.record(f"{prefix}_batch_count", len(losses))
+
+
+def end_epoch(net: Any, notify: Callable[[], None]) -> None:
+    """What comes at the end of an epoch: callbacks, the history, who watches.
+
+    Parameters
+    ----------
+    net : JointNet
+    notify : callable
+        Tells skorch's callbacks.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        A callback stops the training, or Ctrl-C came.
+    """
+    stop: KeyboardInterrupt | None = None
+    try:
+        notify()
+    except KeyboardInterrupt as error:
+        stop = error
+    finally:
+        # After the callbacks, which log every value they find and expect numbers; and
+        # also when one of them stops the training.
+        for record in net.records_.values():
+            for name, values in record.by_member().items():
+                net.history.record(name, values)
+    is_over = stop is None or not is_interrupt(stop)
+    if is_over and net.watch_ is not None and net.watch_.end_epoch(net):
+        stop = stop or KeyboardInterrupt()
+    if stop is not None:
+        raise stop
 
 
 @contextmanager

@@ -24,12 +24,13 @@ from sklearn_jointens.training._callbacks import (
     EpochLog,
     FitProgress,
     for_each_member,
-    mark_restored,
 )
 from sklearn_jointens.training._copies import derived_net
 from sklearn_jointens.training._dominance import warn_of_dominance
+from sklearn_jointens.training._ending import mark_restored
 from sklearn_jointens.training._epoch import (
     Step,
+    end_epoch,
     lone_rows_explained,
     run_without_waiting,
 )
@@ -72,6 +73,9 @@ class JointNet(MemberNet):
     # Ctrl-C, from which skorch returns as from any end, it did not; None is before.
     has_ended_: bool | None = None
     has_warned_: bool = False  # of a member that dominates
+
+    # Who is told of epochs and of the end, besides skorch's callbacks; see `Watch`.
+    watch_: Any = None
 
     # How the steps of the last fit were taken, and why; see `step_graph`.
     stepping_: str
@@ -291,6 +295,8 @@ class JointNet(MemberNet):
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
     ) -> None:
+        if self.watch_ is not None:
+            self.watch_.begin_epoch()
         super().on_epoch_begin(net, dataset_train, dataset_valid, **kw)
         for record in self.records_.values():
             record.clear()
@@ -315,19 +321,15 @@ class JointNet(MemberNet):
                 self.history.record(name, value)
 
     def notify(self, method_name: str, **kwargs: Any) -> None:
-        try:
-            super().notify(method_name, **kwargs)
-        finally:
-            # After the callbacks, which log every value they find and expect numbers;
-            # and also when one of them stops the training.
-            if method_name == "on_epoch_end":
-                for record in self.records_.values():
-                    for name, values in record.by_member().items():
-                        self.history.record(name, values)
-            elif method_name == "on_train_end":
-                mark_restored(self)
         if method_name == "on_epoch_end":
+            end_epoch(self, functools.partial(super().notify, method_name, **kwargs))
             warn_of_dominance(self)
+            return
+        super().notify(method_name, **kwargs)
+        if method_name == "on_train_end":
+            mark_restored(self)
+            if self.watch_ is not None:
+                self.watch_.end(self)
 
     # -- predicting ------------------------------------------------------------------
 

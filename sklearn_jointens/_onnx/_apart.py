@@ -8,7 +8,13 @@ from torch import Tensor, nn
 
 from sklearn_jointens._onnx._functions import Function, onnx_function
 from sklearn_jointens._onnx._graph import OWN_DOMAIN, Graph
-from sklearn_jointens._onnx._parts import ROWS, Members, add_count, number_like
+from sklearn_jointens._onnx._parts import (
+    ROWS,
+    Members,
+    add_count,
+    first_of,
+    number_like,
+)
 from sklearn_jointens.nn._architecture import why_not_stackable
 
 
@@ -28,9 +34,11 @@ def add_apart(graph: Graph, members: Members) -> str:
     str
         NaN where no member is on.
     """
-    are_alike = why_not_stackable(members.modules) is None
+    vectorized = members.vectorized
+    modules = [vectorized.member(j).eval() for j in range(vectorized.n_members)]
+    are_alike = why_not_stackable(modules) is None
     results = []
-    for j, module in enumerate(members.modules):
+    for j, module in enumerate(modules):
         if j == 0 or not are_alike:
             function = _function(f"member_{j}", module, members)
             graph.functions.append(function.proto)
@@ -63,17 +71,11 @@ def _function(name: str, module: nn.Module, members: Members) -> Function:
     def natural(x: Tensor, *of_member: Tensor) -> Tensor:
         named = dict(zip(tensors, of_member, strict=True))
         # A member may write to what it is given.
-        output = torch.func.functional_call(module, named, (x.clone(),))
-        return members.natural(_stacked(output))[0]
+        outputs = torch.func.functional_call(module, named, (x.clone(),))
+        return members.family.natural(first_of(outputs).unsqueeze(0))[0]
 
     examples = {ROWS: members.rows, **tensors}
     return onnx_function(name, natural, examples, {ROWS: 0}, ["natural"], members.opset)
-
-
-def _stacked(output: Any) -> Any:
-    """What one member puts out, as what an ensemble of it alone does."""
-    first = output[0] if isinstance(output, tuple) else output
-    return first.unsqueeze(0)
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -44,19 +44,12 @@ def add_members(
     torch.onnx.OnnxExporterError
         torch cannot follow the members' module.
     """
-    family = net.prediction_family_
-
-    def natural(outputs: Any) -> Tensor:
-        return family.natural(outputs[0] if isinstance(outputs, tuple) else outputs)
-
     vectorized = copy_of(net.plain_module).cpu().eval()
-    modules = [vectorized.member(j).eval() for j in range(vectorized.n_members)]
     examples = rows[torch.arange(_N_ROWS) % len(rows)]
-    members = Members(modules, natural, examples, matrix, mask, opset)
-    if vectorized.is_stacked:
-        for way in ways_together(vectorized, members):
-            try:
-                return add_together(graph, members, way)
-            except torch.onnx.OnnxExporterError:
-                continue
+    members = Members(vectorized, net.prediction_family_, examples, matrix, mask, opset)
+    for way in ways_together(vectorized):
+        try:
+            return add_together(graph, members, way)
+        except torch.onnx.OnnxExporterError:
+            continue
     return add_apart(graph, members)

@@ -7,6 +7,7 @@ import onnx
 import torch
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner
 
+from sklearn_jointens._members import plain_modules
 from sklearn_jointens._onnx._answers import add_answers, natural_of
 from sklearn_jointens._onnx._graph import MASK, ML_DOMAIN, OWN_DOMAIN, Graph
 from sklearn_jointens._onnx._members import add_members
@@ -120,12 +121,12 @@ def _what_torch_says(ensemble: Any, error: BaseException) -> str:
     cause = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
-    module = type(ensemble.net_.plain_module.member(0)).__name__
-    said = str(cause).strip().split("\n\n")
-    places = [part.strip() for part in said if "File " in part]
+    (module,) = plain_modules(ensemble.estimators_[:1])
+    first, *others = str(cause).strip().split("\n\n")
+    said = " ".join([first, *(part.strip() for part in others if "File " in part)])
     return (
         "The 'module' of the member (and its 'predict_nonlinearity', where it has one) "
         "must be what torch.export can follow: made of torch's functions that ONNX "
         "has, and not deciding by numbers, or by how many rows there are, what to "
-        f"compute. Got {module}, of which torch says: {' '.join([said[0], *places])}"
+        f"compute. Got {type(module).__name__}, of which torch says: {said}"
     )

@@ -1,13 +1,14 @@
 """What members in a graph have in common, run as one or one by one."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from onnx import TensorProto, ValueInfoProto, helper
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_jointens._onnx._graph import Graph
+from sklearn_jointens.losses import Family
+from sklearn_jointens.nn import VectorizedModule
 
 # The argument of functions that rows are; no tensor of a module has such a name.
 ROWS = "/rows"
@@ -18,10 +19,10 @@ class Members(NamedTuple):
 
     Attributes
     ----------
-    modules : list of Module
+    vectorized : VectorizedModule
         On the CPU, for evaluation.
-    natural : callable
-        Makes natural parameters (n_members, n_outputs, n_samples) of outputs.
+    family : Family
+        Of what is predicted.
     rows : Tensor of shape (n_samples, ...)
         Examples to follow the modules with.
     matrix : str
@@ -32,12 +33,17 @@ class Members(NamedTuple):
         Version of ONNX's operators.
     """
 
-    modules: list[nn.Module]
-    natural: Callable[[Any], Tensor]
+    vectorized: VectorizedModule
+    family: Family
     rows: Tensor
     matrix: str
     mask: str
     opset: int
+
+
+def first_of(outputs: Any) -> Tensor:
+    """What counts of what a module puts out."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def add_count(graph: Graph, members: Members) -> str:

@@ -25,9 +25,9 @@ def check_exportable(ensemble: Any) -> None:
     if own:
         raise ValueError(
             f"The {own[0]!r} of the member must be skorch's own in an ensemble that "
-            "becomes an ONNX graph, which is given rows of X and holds what the "
-            "module makes of them: put what it does into the module, or before the "
-            f"ensemble. Got one of {type(net).prototype_class.__name__}'s own instead."
+            "becomes an ONNX graph, which is given rows of X and holds what the module "
+            "makes of them: put what it does into the module, or before the ensemble. "
+            f"Got {type(net).prototype_class.__name__} with one of its own instead."
         )
     dtypes = {part.dtype for part in net.plain_module.parameters()}
     if not dtypes <= {*_DTYPES}:

@@ -82,25 +82,29 @@ def converter(estimator: Any, ensemble: Any) -> Callable[..., None]:
     def convert(scope: Any, operator: Any, container: Any) -> None:
         check_exportable(ensemble)
         options = _options(scope, estimator, ensemble)
+        array = rows_of(ensemble).array
         inputs = [
             helper.make_tensor_value_info(
-                variable.full_name,
+                f"/input_{i}",
                 data_types.guess_proto_type(variable.type),
-                variable.type.shape,
+                variable.type.shape or [None, *array.shape[1:]],
             )
-            for variable in operator.inputs
+            for i, variable in enumerate(operator.inputs)
         ]
         model = model_of(
             ensemble,
-            rows_of(ensemble).array,
+            array,
             inputs,
             container.target_opset_onnx,
             mask_follows_rows=True,
         )
         prefix = scope.get_unique_variable_name(f"{type(ensemble).__name__}/")
-        names = {value.name: value.name for value in inputs}
-        for value, output in zip(model.graph.output, operator.outputs, strict=True):
-            names[value.name] = output.full_name
+        own = [*inputs, *model.graph.output]
+        theirs = [*operator.inputs, *operator.outputs]
+        names = {
+            value.name: variable.full_name
+            for value, variable in zip(own, theirs, strict=True)
+        }
         if options["zipmap"]:
             zipped = names.pop(PROBABILITIES)
             _add_zip(container, ensemble, prefix + PROBABILITIES, zipped)

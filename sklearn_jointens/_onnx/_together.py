@@ -5,17 +5,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklearn_jointens._onnx._functions import onnx_function
 from sklearn_jointens._onnx._graph import OWN_DOMAIN, Graph
-from sklearn_jointens._onnx._parts import ROWS, Members, add_count, number_like
+from sklearn_jointens._onnx._parts import (
+    ROWS,
+    Members,
+    add_count,
+    first_of,
+    number_like,
+)
 from sklearn_jointens.nn import VectorizedModule
-from sklearn_jointens.nn._copying import named_tensors, stack_tensors
+from sklearn_jointens.nn._copying import named_tensors
 
 # Members to follow the function with: torch takes a length of 1, or that of another
 # axis, for fixed.
 _N_EXAMPLES = 3
+
+_GROUPED = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 
 
 class Together(NamedTuple):
@@ -36,9 +47,16 @@ class Together(NamedTuple):
     shared: dict[str, Tensor]
 
 
-def ways_together(vectorized: VectorizedModule, members: Members) -> Iterator[Together]:
-    """Ways to run any number of members at once, the fastest in a graph first."""
-    tensors = _detached(stack_tensors(members.modules))
+def ways_together(vectorized: VectorizedModule) -> Iterator[Together]:
+    """Ways to run any number of members at once, the fastest in a graph first.
+
+    None of members that each have tensors of their own; nor of convolutions, whose
+    groups, one for each member, are a number that an ONNX graph has written down.
+    """
+    one = vectorized.member(0).eval()
+    if not vectorized.is_stacked or any(isinstance(p, _GROUPED) for p in one.modules()):
+        return
+    tensors = _detached(named_tensors(vectorized.members))
     shared = {
         name: tensor[0]
         for name, tensor in tensors.items()
@@ -49,7 +67,7 @@ def ways_together(vectorized: VectorizedModule, members: Members) -> Iterator[To
 
     def run_one(of_member: dict[str, Tensor], x: Tensor) -> Any:
         # A member may write to what it is given.
-        return torch.func.functional_call(members.modules[0], of_member, (x.clone(),))
+        return torch.func.functional_call(one, of_member, (x.clone(),))
 
     def run_stacked(x: Tensor, of_members: dict[str, Tensor]) -> Any:
         return torch.func.vmap(run_one, (axes, None))(of_members, x)
@@ -61,7 +79,7 @@ def ways_together(vectorized: VectorizedModule, members: Members) -> Iterator[To
     if own:
         yield Together(run_stacked, own, shared)
     if vectorized.method == "structural":
-        yield Together(run_vectorized, _detached(named_tensors(vectorized.members)), {})
+        yield Together(run_vectorized, tensors, {})
 
 
 def add_together(graph: Graph, members: Members, way: Together) -> str:
@@ -82,11 +100,12 @@ def add_together(graph: Graph, members: Members, way: Together) -> str:
     str
         NaN where no member is on.
     """
-    tensors, n_members = {**way.own, **way.shared}, len(members.modules)
+    tensors = {**way.own, **way.shared}
+    n_members = members.vectorized.n_members
 
     def mean(x: Tensor, *of_members: Tensor) -> Tensor:
         named = dict(zip(tensors, of_members, strict=True))
-        return members.natural(way.run(x, named)).mean(0)
+        return members.family.natural(first_of(way.run(x, named))).mean(0)
 
     some = torch.arange(_N_EXAMPLES) % n_members
     examples = {name: tensor[some] for name, tensor in way.own.items()}

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens._onnx._answers import LABEL, answers_to
 from sklearn_jointens._onnx._graph import MASK
@@ -21,7 +20,6 @@ _TOLERANCE = 1e-4
 
 def to_onnx(ensemble: Any, path: str | os.PathLike[str], example: Any = None) -> None:
     """Write a fitted ensemble; see `JointEnsembleClassifier.to_onnx`."""
-    check_is_fitted(ensemble)
     check_exportable(ensemble)
     rows = rows_of(ensemble, example)
     model = model_of(ensemble, rows.array, rows.inputs).SerializeToString()

@@ -99,11 +99,12 @@ def converter(estimator: Any, ensemble: Any) -> Callable[..., None]:
             mask_follows_rows=True,
         )
         prefix = scope.get_unique_variable_name(f"{type(ensemble).__name__}/")
-        own = [*inputs, *model.graph.output]
-        theirs = [*operator.inputs, *operator.outputs]
+        for value, given in zip(inputs, operator.inputs, strict=True):
+            # skl2onnx may rename its own variables, and does not look into branches.
+            container.add_node("Identity", given.full_name, prefix + value.name)
         names = {
-            value.name: variable.full_name
-            for value, variable in zip(own, theirs, strict=True)
+            value.name: output.full_name
+            for value, output in zip(model.graph.output, operator.outputs, strict=True)
         }
         if options["zipmap"]:
             zipped = names.pop(PROBABILITIES)

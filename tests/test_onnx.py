@@ -1,10 +1,13 @@
 """An ensemble's ONNX graph says what the ensemble says, of whichever members are on."""
 
 import functools
+import pickle
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import skops.io
 import torch
 from kinds import KINDS
 from kinds import rows as rows_of_kinds
@@ -234,3 +237,21 @@ def test_what_members_share_is_kept_once(ship):
 
     assert kept["members/encoding.center"] == list(encoding.center.shape)
     assert kept["members/linear.weight"][0] == N_MEMBERS
+
+
+def test_an_ensemble_that_was_kept_writes_the_same_file(ship, tmp_path):
+    """By pickle, by skops and by its own file, which hold nothing of ONNX."""
+    shipped = ship("classes")
+    kept = pickle.loads(pickle.dumps(shipped.ensemble))
+    by_skops = skops.io.dumps(kept)
+    types = skops.io.get_untrusted_types(data=by_skops)
+    kept = skops.io.loads(by_skops, trusted=types)
+    kept.save(tmp_path / "ensemble")
+    kept = JointEnsembleClassifier.load(tmp_path / "ensemble", kept.estimator)
+
+    kept.to_onnx(tmp_path / "ensemble.onnx")
+
+    written = (tmp_path / "ensemble.onnx").read_bytes()
+    assert written == Path(shipped.path).read_bytes()
+    assert not [name for name in types if "onnx" in name]
+    assert vars(kept).keys() == vars(shipped.ensemble).keys()

@@ -28,6 +28,7 @@ def frame_of(n_rows, unknown=False):
             "kind": random.choice(kinds, size=n_rows),
             "code": random.choice(codes, size=n_rows),
             "count": random.randint(9, size=n_rows),
+            "place": random.choice(["hill", "lake"], size=n_rows),
         }
     )
     X.loc[::7, "age"] = np.nan
@@ -36,8 +37,9 @@ def frame_of(n_rows, unknown=False):
 
 def fed_with(X):
     """A frame as a graph takes it: "" for missing text, NaN for missing numbers."""
-    fed = {name: X[[name]].to_numpy(dtype=np.float64) for name in X if name != "kind"}
-    return {**fed, "kind": X[["kind"]].fillna("").to_numpy(dtype=object)}
+    numbers = X[["age", "code", "count"]].astype(np.float64)
+    text = X[["kind", "place"]].astype(object).fillna("")
+    return {name: part[[name]].to_numpy() for part in (numbers, text) for name in part}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,7 @@ def test_columns_are_taken_as_they_come(classifier, tmp_path):
         "kind": ("tensor(string)", [1]),
         "code": ("tensor(double)", [1]),
         "count": ("tensor(double)", [1]),
+        "place": ("tensor(string)", [1]),
         "members": ("tensor(bool)", []),
     }
     for mask in random_masks(N_MEMBERS):

@@ -126,7 +126,7 @@ def add_matrix(
 
 def _add_codes_of_text(graph: Graph, name: str, known: np.ndarray) -> tuple[str, int]:
     """Codes of categories: their places, -1 of another, NaN of "", which is missing."""
-    codes = {text: code for code, text in enumerate(known) if text == text}
+    codes = {text: float(code) for code, text in enumerate(known) if text == text}
     if len(codes) < len(known):
         codes.setdefault("", np.nan)
     made = graph.call(

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-from onnx import FunctionProto, ValueInfoProto, helper
+from onnx import FunctionProto, GraphProto, ValueInfoProto, helper
+from onnxscript import ir
 from torch import Tensor, nn
 
 from sklearn_jointens._onnx._graph import OWN_DOMAIN
+from sklearn_jointens._onnx._tall import with_tall_products
 
 # Where torch says no more than that an axis is shorter, it may have any length.
 _MANY = 2**31
@@ -93,8 +95,9 @@ def onnx_function(
             dynamo=True,
             verbose=False,
         )
-    _check_free(program, free)
-    graph, opsets = program.model_proto.graph, program.model_proto.opset_import
+    model = ir.to_proto(with_tall_products(program.model))
+    graph, opsets = model.graph, model.opset_import
+    _check_free(program.exported_program, graph, free)
     constants = [
         helper.make_node("Constant", [], [tensor.name], value=tensor)
         for tensor in graph.initializer
@@ -110,14 +113,16 @@ def onnx_function(
     return Function(proto, list(graph.output))
 
 
-def _check_free(program: Any, free: Mapping[str, int]) -> None:
+def _check_free(
+    program: torch.export.ExportedProgram, graph: GraphProto, free: Mapping[str, int]
+) -> None:
     """Raise unless what was followed is the same for axes of any length."""
     lengths = [
-        str(r)
-        for r in program.exported_program.range_constraints.values()
-        if r.lower > 1 or r.upper < _MANY
+        str(length)
+        for length in program.range_constraints.values()
+        if length.lower > 1 or length.upper < _MANY
     ]
-    for value in program.model_proto.graph.input:
+    for value in graph.input:
         if value.name in free:
             axis = value.type.tensor_type.shape.dim[free[value.name]]
             lengths += [] if axis.dim_param else [str(axis.dim_value)]

@@ -25,6 +25,7 @@ from sklearn_jointens._members import plain_modules
 from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._reported import ReportedMixin
 from sklearn_jointens._scoring import member_scores
+from sklearn_jointens._shipped import ShippedMixin
 from sklearn_jointens._when_asked import MembersWhenAsked
 from sklearn_jointens.losses import Family
 from sklearn_jointens.nn import VectorizedModule
@@ -36,7 +37,7 @@ from sklearn_jointens.training import (
 )
 
 
-class FittedEnsemble(MembersWhenAsked, ReportedMixin, BaseEstimator):
+class FittedEnsemble(MembersWhenAsked, ReportedMixin, ShippedMixin, BaseEstimator):
     """What can be done with an ensemble once it is fitted.
 
     `estimators_` holds the weights; `net_`, which predicts with all members at once,

@@ -20,6 +20,8 @@ rivals          fit of BaggingClassifier and of torchensemble's classifiers / jo
 predict         predict_proba of many rows and of one: a loop and BaggingClassifier /
                 joint
 million         predict_proba of a million rows: a loop over members / joint
+ship            the same two by onnxruntime: torch, skl2onnx's graph of
+                BaggingClassifier and half of the members / to_onnx's graph
 memory          peak memory of fit, score_members and predict_proba, and on sparse
                 matrices and memory maps
 inspection      seconds and peak memory of what looks inside an ensemble
@@ -77,13 +79,14 @@ from examples.benchmarks.search import (
     search_stopping,
     search_table,
 )
+from examples.benchmarks.shipping import ship
 from examples.benchmarks.tabular import tabular
 from examples.benchmarks.training import fit, fit_regression, overhead, step
 from examples.benchmarks.watching import watching
 
 QUESTIONS = (
-    "step networks fit fit_regression overhead watching rivals predict million memory "
-    "inspection exactness mission tabular search search_stopping search_table "
+    "step networks fit fit_regression overhead watching rivals predict million ship "
+    "memory inspection exactness mission tabular search search_stopping search_table "
     "search_memory densenets"
 ).split()
 # What a GPU changes; the others say the same there, or measure the CPU's memory.
@@ -99,6 +102,7 @@ OF_PERCEPTRONS = {
     "fit_regression": fit_regression,
     "rivals": rivals,
     "predict": predict,
+    "ship": ship,
     "memory": memory,
     "inspection": inspection,
     "exactness": exactness,

@@ -19,14 +19,18 @@ VERSION = "2"
 
 
 def write(path: str, text: str, tensors: dict[str, Tensor]) -> None:
-    """Write all of a file or nothing: an earlier file stays until this is whole."""
+    """Write all of a file or nothing, with what it takes to know it again."""
     metadata = {
         "format": _FORMAT,
         "version": VERSION,
         "state": text,
         "sha256": checksum(text, tensors),
     }
-    data = serialize(tensors, metadata)
+    write_whole(path, serialize(tensors, metadata))
+
+
+def write_whole(path: str, data: bytes) -> None:
+    """Write all of a file or nothing: an earlier file stays until this is whole."""
     draft = f"{path}.{uuid.uuid4().hex}"
     try:
         with open(draft, "xb") as file:

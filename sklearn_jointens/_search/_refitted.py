@@ -8,6 +8,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_jointens._compat import _routing_enabled
+from sklearn_jointens._shipped import ShippedMixin
 
 
 def refits(search: Any) -> bool:
@@ -31,7 +32,7 @@ def _of_best(name: str) -> property:
     return property(get, doc=f"`{name}` of `best_estimator_`.")
 
 
-class RefittedEnsemble:
+class RefittedEnsemble(ShippedMixin):
     """What is asked of a search, and answered by its `best_estimator_`.
 
     It stands before scikit-learn's mixins, which have a `score` too.
@@ -131,6 +132,18 @@ class RefittedEnsemble:
         self._best().save(path)
 
     @available_if(refits)
+    def to_onnx(self, path: Any, example: Any = None) -> None:
+        """Write `best_estimator_` as one ONNX graph, whose members can be switched.
+
+        Parameters
+        ----------
+        path : str or path-like
+        example : array-like of shape (n_samples, ...), default=None
+            As of the same method of `best_estimator_`.
+        """
+        self._best().to_onnx(path, example)
+
+    @available_if(refits)
     def score(
         self,
         X: Any,
@@ -170,6 +183,10 @@ class RefittedEnsemble:
         scores = self.scorer_(best, X, y, **params)
         is_named = isinstance(scores, dict) and self.refit in scores
         return scores[self.refit] if is_named else scores
+
+    def _shipped(self) -> Any:
+        refits(self)
+        return self._best()
 
     def _best(self) -> Any:
         check_is_fitted(self)

@@ -45,13 +45,18 @@ def prediction_family(net: Any, family: Family) -> Family:
 
 def has_own_batches(net: Any) -> bool:
     """Whether a net predicts rows in batches that are made in the user's own way."""
-    return (
-        net.dataset is not Dataset
-        or net.iterator_valid is not DataLoader
-        or overrides(net, "get_dataset")
-        or overrides(net, "get_iterator")
-        or not SLICEABLE_OPTIONS.issuperset(net.get_params_for("iterator_valid"))
-    )
+    return bool(own_batches(net))
+
+
+def own_batches(net: Any) -> list[str]:
+    """Names of the parameters and methods that make a net's batches in such a way."""
+    options = net.get_params_for("iterator_valid").keys() - SLICEABLE_OPTIONS
+    return [
+        *(["dataset"] if net.dataset is not Dataset else []),
+        *(["iterator_valid"] if net.iterator_valid is not DataLoader else []),
+        *(name for name in ("get_dataset", "get_iterator") if overrides(net, name)),
+        *(f"iterator_valid__{name}" for name in sorted(options)),
+    ]
 
 
 def natural_chunks(

@@ -46,7 +46,7 @@ class Bernoulli(Family):
         return cls(criterion.pos_weight, criterion.weight)
 
     def natural(self, output: Tensor, origin: Tensor | None = None) -> Tensor:
-        return at_least_float32(output).reshape(len(output), 1, -1)
+        return at_least_float32(output).flatten(1).unsqueeze(1)
 
     def output(self, natural: Tensor, origin: Tensor | None = None) -> Tensor:
         return natural.squeeze(-2)

@@ -47,7 +47,7 @@ class ColumnCodes:
         )
         self.encoder = _encoder()
         if self.is_category.any():
-            self.encoder.fit(self._categories(X))
+            self.encoder.fit(self.categories(X))
 
     def state(self) -> dict[str, Any]:
         """All that is known, as lists of plain values; None is a missing one."""
@@ -103,10 +103,10 @@ class ColumnCodes:
         if numbers is not None:
             out[:, ~self.is_category] = numbers
         if self.is_category.any():
-            out[:, self.is_category] = self.encoder.transform(self._categories(X))
+            out[:, self.is_category] = self.encoder.transform(self.categories(X))
         return out
 
-    def _categories(self, X: Any) -> np.ndarray:
+    def categories(self, X: Any) -> np.ndarray:
         """The columns that are categories, as objects; what is missing is NaN."""
         columns = []
         for i in np.flatnonzero(self.is_category):

@@ -25,6 +25,7 @@ from sklearn_jointens._members import plain_modules
 from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._reported import ReportedMixin
 from sklearn_jointens._scoring import member_scores
+from sklearn_jointens._shown import ShownEnsemble
 from sklearn_jointens.losses import Family
 from sklearn_jointens.nn import VectorizedModule
 from sklearn_jointens.nn._vectorize import revectorize
@@ -35,7 +36,7 @@ from sklearn_jointens.training import (
 )
 
 
-class FittedEnsemble(ReportedMixin, BaseEstimator):
+class FittedEnsemble(ReportedMixin, ShownEnsemble, BaseEstimator):
     """What can be done with an ensemble once it is fitted.
 
     `estimators_` holds the weights; `net_`, which predicts with all members at once,

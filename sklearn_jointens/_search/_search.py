@@ -35,11 +35,12 @@ from sklearn_jointens._search._choice import (
 from sklearn_jointens._search._evaluation import LamEvaluation
 from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
 from sklearn_jointens._search._workshop import copy_noted
+from sklearn_jointens._shown import ShownEnsemble
 from sklearn_jointens._tabular import DefaultMemberMixin
 from sklearn_jointens.training import no_interrupt_lost
 
 
-class BaseJointEnsembleCV(DefaultMemberMixin, BaseEstimator):
+class BaseJointEnsembleCV(DefaultMemberMixin, ShownEnsemble, BaseEstimator):
     """A search for `lam`; a subclass says what ensembles are searched over."""
 
     # Of the ensembles, their parameters that the search has, and how they are scored.

@@ -26,6 +26,7 @@ from sklearn_jointens._packing import PackedMembers, pack, unpack
 from sklearn_jointens._reported import ReportedMixin
 from sklearn_jointens._scoring import member_scores
 from sklearn_jointens._shipped import ShippedMixin
+from sklearn_jointens._shown import ShownEnsemble
 from sklearn_jointens._when_asked import MembersWhenAsked
 from sklearn_jointens.losses import Family
 from sklearn_jointens.nn import VectorizedModule
@@ -37,7 +38,9 @@ from sklearn_jointens.training import (
 )
 
 
-class FittedEnsemble(MembersWhenAsked, ReportedMixin, ShippedMixin, BaseEstimator):
+class FittedEnsemble(
+    MembersWhenAsked, ReportedMixin, ShippedMixin, ShownEnsemble, BaseEstimator
+):
     """What can be done with an ensemble once it is fitted.
 
     `estimators_` holds the weights; `net_`, which predicts with all members at once,

@@ -38,12 +38,15 @@ from sklearn_jointens._search._evaluation import LamEvaluation
 from sklearn_jointens._search._grid import LamGrid, fit_to_the_end
 from sklearn_jointens._search._tasks import SearchTasks
 from sklearn_jointens._search._workshop import copy_noted
+from sklearn_jointens._shown import ShownEnsemble
 from sklearn_jointens._tabular import DefaultMemberMixin
 from sklearn_jointens._watching import Given
 from sklearn_jointens.training import no_interrupt_lost
 
 
-class BaseJointEnsembleCV(DefaultMemberMixin, CallbackSupportMixin, BaseEstimator):
+class BaseJointEnsembleCV(
+    DefaultMemberMixin, CallbackSupportMixin, ShownEnsemble, BaseEstimator
+):
     """A search for `lam`; a subclass says what ensembles are searched over."""
 
     # Of the ensembles, their parameters that the search has, and how they are scored.

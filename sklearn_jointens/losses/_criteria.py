@@ -34,7 +34,9 @@ _OF_NUMBERS: _Families = {
     nn.HuberLoss: Huber.of,
 }
 
+#: Criteria of classes and labels.
 CLASS_CRITERIA = tuple(_OF_CLASSES)
+#: Criteria of numbers.
 NUMBER_CRITERIA = tuple(_OF_NUMBERS)
 
 _REMARKS: dict[type[nn.Module], str] = {

@@ -53,7 +53,17 @@ or None
         return self.member_losses.mean(1) - self.ensemble_losses
 
     def of_group(self, g: int, n_samples: int) -> "JointTerms":
-        """Those of one ensemble, on its first rows."""
+        """Those of one ensemble, on its first rows.
+
+        Parameters
+        ----------
+        g : int
+        n_samples : int
+
+        Returns
+        -------
+        JointTerms
+        """
         one, correct = slice(g, g + 1), self.member_correct
         return JointTerms(
             self.losses[g],

@@ -11,7 +11,16 @@ from sklearn_jointens.nn._copying import copy_of
 
 
 def resolve_device(device: Any) -> Any:
-    """``"auto"`` is CUDA when there is one, else the CPU."""
+    """``"auto"`` is CUDA when there is one, else the CPU.
+
+    Parameters
+    ----------
+    device : str or torch.device
+
+    Returns
+    -------
+    str or torch.device
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

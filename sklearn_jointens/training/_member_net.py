@@ -45,6 +45,7 @@ from sklearn_jointens.training._module_arguments import (
 from sklearn_jointens.training._prediction import check_row_count, prediction_family
 from sklearn_jointens.training._rows import WeightedLoader, rows_in
 from sklearn_jointens.training._seams import is_own
+from sklearn_jointens.training._shown import ShownNet
 from sklearn_jointens.training._splits import split_rows
 from sklearn_jointens.training._targets import Targets, targets_of
 
@@ -54,7 +55,7 @@ else:
     _SkorchNet = object  # a mixin: the prototype's class comes behind it
 
 
-class MemberNet(_SkorchNet):
+class MemberNet(ShownNet, _SkorchNet):
     """What a member net adds to the prototype's own skorch class."""
 
     # Makes numbers of frames, where there is more to do than to take the numbers.

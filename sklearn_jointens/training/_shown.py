@@ -3,6 +3,41 @@
 import inspect
 from typing import Any
 
+# Where these pages are published: the one place that knows it.
+DOCUMENTATION = "https://sklearn-jointens.readthedocs.io/en/latest"
+
+# What a net shows as fitted; all else is skorch's bookkeeping, and the ensemble's.
+_FITTED = {"classes_", "criterion_", "history_", "module_", "optimizer_"}
+
+
+class LinkedMixin:
+    """Links from scikit-learn's HTML boxes to the pages of the class.
+
+    It stands before scikit-learn's ``BaseEstimator``.
+    """
+
+    _doc_link_module = "sklearn_jointens"
+
+    @property
+    def _doc_link_template(self) -> str:
+        floor, *rest = type(self).__module__.split(".")[:2]
+        public = [floor, *(name for name in rest if not name.startswith("_"))]
+        page = ".".join([*public, type(self).__name__])
+        return f"{DOCUMENTATION}/api/generated/{page}.html"
+
+
+class ShownNet(LinkedMixin):
+    """A net in scikit-learn's HTML boxes."""
+
+    initialized_: bool
+
+    def _get_fitted_attr_html(self, doc_link: str = "") -> Any:
+        shown = super()._get_fitted_attr_html(doc_link)  # type: ignore[misc]
+        for name in list(shown):
+            if not self.initialized_ or name not in _FITTED:
+                del shown[name]
+        return shown
+
 
 def show_changes_from(net: Any) -> None:
     """Let scikit-learn show what differs from this net, in nets of its class.

@@ -339,12 +339,34 @@ def _check_nonlinearity(net: Any) -> None:
 
 
 def number_family(net: Any) -> Family:
-    """The family that the criterion of a net stands for, which may be unfitted."""
+    """The family of numbers that a net's criterion stands for.
+
+    Parameters
+    ----------
+    net : skorch net
+        It may be unfitted.
+
+    Returns
+    -------
+    Family
+    """
     return family_of(criterion_of(net), criteria=NUMBER_CRITERIA)
 
 
 def class_targets(net: Any, classes: Any) -> ClassTargets:
-    """These classes, for members like this net."""
+    """These classes, as targets for members like this net.
+
+    Parameters
+    ----------
+    net : skorch net
+        It may be unfitted.
+    classes : ndarray of shape (n_classes,)
+        Sorted.
+
+    Returns
+    -------
+    Targets
+    """
     return ClassTargets(classes, issubclass(criterion_class(net), nn.BCEWithLogitsLoss))
 
 

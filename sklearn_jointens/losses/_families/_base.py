@@ -87,21 +87,61 @@ class Family:
     def nll_mean_and_correct(
         self, natural: Tensor, target: Target, y: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """`nll_and_mean` and `correct`, which may share their work."""
+        """`nll_and_mean` and `correct`, which may share their work.
+
+        Parameters
+        ----------
+        natural : Tensor of shape (n_groups, n_members, n_outputs, n_samples)
+        target : Target
+        y : Tensor of shape (n_groups, n_samples) or (n_groups, n_samples, n_labels)
+            What `correct` is asked about.
+
+        Returns
+        -------
+        nll, mean : Tensor
+        correct : Tensor or None
+        """
         return *self.nll_and_mean(natural, target), self.correct(natural, y)
 
     # -- what is predicted -----------------------------------------------------------
 
     def predicted(self, natural: Tensor) -> Tensor:
-        """Probabilities or means (..., n_samples, n_outputs) of (..., n_outputs, n)."""
+        """Probabilities or means.
+
+        Parameters
+        ----------
+        natural : Tensor of shape (..., n_outputs, n_samples)
+
+        Returns
+        -------
+        Tensor of shape (..., n_samples, n_outputs)
+        """
         raise NotImplementedError
 
     def log_proba(self, natural: Tensor) -> Tensor:
-        """Logarithms of probabilities, finite where those would be 0."""
+        """Logarithms of probabilities, finite where those would be 0.
+
+        Parameters
+        ----------
+        natural : Tensor of shape (..., n_outputs, n_samples)
+
+        Returns
+        -------
+        Tensor of shape (..., n_samples, n_outputs)
+        """
         raise NotImplementedError
 
     def decide(self, proba: Any) -> Any:
-        """Encoded targets of what is `predicted`, a tensor or an array."""
+        """Encoded targets of what is `predicted`.
+
+        Parameters
+        ----------
+        proba : Tensor or ndarray of shape (..., n_samples, n_outputs)
+
+        Returns
+        -------
+        Tensor or ndarray of shape (..., n_samples) or (..., n_samples, n_labels)
+        """
         raise NotImplementedError
 
     def correct(self, natural: Tensor, y: Tensor) -> Tensor | None:
@@ -159,25 +199,79 @@ class Family:
     # -- what members and data must look like ----------------------------------------
 
     def n_raw(self, n_outputs: int) -> int:
-        """How many outputs a module has for so many classes, labels or numbers."""
+        """How many outputs a module has for so many classes, labels or numbers.
+
+        Parameters
+        ----------
+        n_outputs : int
+            Classes, labels or numbers.
+
+        Returns
+        -------
+        int
+        """
         return n_outputs
 
     def target_shapes(self, n_samples: int, n_raw: int) -> set[tuple[int, ...]]:
-        """Shapes that encoded targets may have for modules with so many outputs."""
+        """Shapes that encoded targets may have for modules with so many outputs.
+
+        Parameters
+        ----------
+        n_samples : int
+        n_raw : int
+            Outputs of a module for a row.
+
+        Returns
+        -------
+        set of tuple of int
+        """
         return {(n_samples,)}
 
     def check_output(
         self, output: Tensor, n_samples: int, n_outputs: int
     ) -> str | None:
-        """What one member's `output` must be for this family; None where it is."""
+        """What one member's `output` must be for this family; None where it is.
+
+        Parameters
+        ----------
+        output : Tensor
+        n_samples : int
+        n_outputs : int
+            Classes, labels or numbers.
+
+        Returns
+        -------
+        str or None
+            In words, for an error.
+        """
         raise NotImplementedError
 
     def suspect(self, output: Tensor) -> str | None:
-        """What a member's `output` had better be; None where nothing is suspicious."""
+        """What a member's `output` had better be; None where nothing is suspicious.
+
+        Parameters
+        ----------
+        output : Tensor
+
+        Returns
+        -------
+        str or None
+            In words, for a warning.
+        """
         return None
 
     def check_target(self, y: Tensor) -> str | None:
-        """What encoded targets must be for this family; None where they are."""
+        """What encoded targets must be for this family; None where they are.
+
+        Parameters
+        ----------
+        y : Tensor
+
+        Returns
+        -------
+        str or None
+            In words, for an error.
+        """
         return None
 
     def scaling(self, y: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:

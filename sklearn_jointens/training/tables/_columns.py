@@ -123,7 +123,16 @@ def _encoder() -> OrdinalEncoder:
 
 
 def is_frame(X: Any) -> bool:
-    """Whether X has columns, each of a dtype of its own."""
+    """Whether X has columns, each of a dtype of its own.
+
+    Parameters
+    ----------
+    X : object
+
+    Returns
+    -------
+    bool
+    """
     return hasattr(X, "columns") and hasattr(X, "dtypes") and len(X.shape) == 2
 
 

@@ -175,10 +175,12 @@ class TabularNetClassifier(TabularNet, MemberNetClassifier):
     *args : tuple
         As of skorch's ``NeuralNetClassifier``.
     n_bins : int or "auto", default="auto"
-        Bins of a column of numbers, at most; see :func:`tabular_encoding`.
+        Bins of a column of numbers, at most; see
+        :func:`~sklearn_jointens.nn.tabular_encoding`.
     **kwargs : dict
         As of skorch's ``NeuralNetClassifier``. `batch_size`, `lr` and
-        `optimizer__weight_decay` may be ``"auto"``: see :func:`tabular_classifier`.
+        `optimizer__weight_decay` may be ``"auto"``; see
+        :func:`~sklearn_jointens.tabular_classifier`.
     """
 
     maker = "tabular_classifier"
@@ -203,10 +205,12 @@ class TabularNetRegressor(TabularNet, MemberNetRegressor):
     *args : tuple
         As of skorch's ``NeuralNetRegressor``.
     n_bins : int or "auto", default="auto"
-        Bins of a column of numbers, at most; see :func:`tabular_encoding`.
+        Bins of a column of numbers, at most; see
+        :func:`~sklearn_jointens.nn.tabular_encoding`.
     **kwargs : dict
         As of skorch's ``NeuralNetRegressor``. `batch_size`, `lr` and
-        `optimizer__weight_decay` may be ``"auto"``: see :func:`tabular_regressor`.
+        `optimizer__weight_decay` may be ``"auto"``; see
+        :func:`~sklearn_jointens.tabular_regressor`.
     """
 
     maker = "tabular_regressor"

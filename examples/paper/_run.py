@@ -149,10 +149,10 @@ def members(ensemble: Any, data: Data) -> Iterator[Row]:
                 "epoch": row["epoch"],
                 "steps": row["train_batch_count"] * row["epoch"],
                 "member": j,
-                "error": 1 - accuracy,
-                "gain": gain,
-                "effective_members": row["train_effective_members"],
-                "test_error": tested[j],
+                "error": round(1 - accuracy, 5),
+                "gain": round(gain, 5),
+                "effective_members": round(row["train_effective_members"], 3),
+                "test_error": round(tested[j], 5),
             }
 
 

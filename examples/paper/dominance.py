@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from examples._data import Data, load_data
 from examples._report import STYLE, markdown_table
@@ -151,6 +152,7 @@ def draw(of_members: pd.DataFrame, path: Any) -> None:
             label = "the one that leads at the end"
             axis.plot(errors.index, errors[leader], lw=2.4, label=label)
             axis.set(xlabel="epoch", title=f"lam = {lam:g}")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set_ylabel("a member's training error, %")
         axes[0].legend(frameon=False)
         figure.savefig(path, dpi=150)

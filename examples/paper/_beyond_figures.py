@@ -38,6 +38,8 @@ def draw_close_to_1(rows: pd.DataFrame, path: Path) -> None:
     """Test error, and points lost with members dropped, against lam."""
     rows = rows[rows["lam"] >= LAMS[-4]]
     lams = sorted(rows["lam"].unique())
+    n_lams = rows.groupby("seed")["lam"].transform("nunique")
+    rows = rows[n_lams == len(lams)]  # other seeds may be luckier ones
     with plt.rc_context(STYLE):
         figure, (left, right) = panels(2, shared=False)
         errorbars(left, of(rows, dropped=0), "error", lams, label="all members")
@@ -70,7 +72,7 @@ def draw_beside(ordinary: pd.DataFrame, others: pd.DataFrame, path: Path) -> Non
                 own = of(rows, configuration=size)
                 errorbars(axis, own, "error", lams, label=size)
                 ring_least(axis, own, lams)
-            axis.set_title(setting(rows))
+            axis.set_title(setting(rows).replace(", ", "\n", 1))
             finish(axis, "test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)

@@ -233,11 +233,14 @@ def test_rate_and_decay_of_densenets_are_those_of_the_divided_loss():
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-def test_capacity_is_shown_for_each_size(folder):
-    run_command("capacity --scales 0.25 0.5 --lams 0 1 --epochs 1", folder)
+@pytest.mark.parametrize("kind", ["perceptron", "SmallConvNet"])
+def test_capacity_is_shown_for_each_size(folder, kind):
+    run_command(f"capacity --members {kind} --lams 1 --images 60 --epochs 1", folder)
     runs = rows_of(folder, "capacity")
-    assert runs["n_parameters"].nunique() == 2
-    assert len(list((folder / "out").glob("capacity_*.png"))) == 1
+    assert runs["n_parameters"].nunique() == 4
+    assert [path.name for path in (folder / "out").glob("capacity_*.png")] == [
+        f"capacity_{kind}_Fashion-MNIST.png"
+    ]
 
 
 def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs):

@@ -182,6 +182,10 @@ PERCEPTRONS = {
     f"{m}x{hidden}": perceptrons(m, hidden)
     for m, hidden in ((1, 1024), (16, 64), (64, 16), (256, 4))
 }
+# Of 3,190 to 203,530 parameters; not the paper's.
+GROWING_PERCEPTRONS = {
+    f"16x{hidden}": perceptrons(16, hidden) for hidden in (4, 16, 64, 256)
+}
 # Whose last epoch counts, so that members are trained alike by themselves and together.
 PERCEPTRONS["64x16-last"] = PERCEPTRONS["64x16"]._replace(validation=None)
 # Members of 70,000 to 1.2 million parameters on CIFAR-100.
@@ -200,4 +204,4 @@ DENSENETS = {
     "DN-Low": _densenets(16, 64, 6),
     "DN-Tiny": _densenets(4, 16, 4),
 }
-PROTOCOLS = PERCEPTRONS | CONVNETS | SMALL_CONVNETS | DENSENETS
+PROTOCOLS = PERCEPTRONS | GROWING_PERCEPTRONS | CONVNETS | SMALL_CONVNETS | DENSENETS

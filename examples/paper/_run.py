@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,12 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from skorch.dataset import Dataset, ValidSplit
 
-from examples._data import Data
+from examples._data import Data, load_data
+from examples.paper._images import load_images
 from examples.paper._protocols import PROTOCOLS, Case, Protocol
 from sklearn_jointens import MemberDominanceWarning
 from sklearn_jointens.inspection import diversity_decomposition, robustness_curve
+from sklearn_jointens.nn import MLP
 
 N_REPEATS = 20
 
@@ -44,6 +47,12 @@ class Outcome(NamedTuple):
     ensemble: Any
     final: list[Row]
     epochs: list[Row]
+
+
+def load(configuration: str, dataset: str, path: Path | None) -> Data:
+    """Images as members of this kind take them: flat, or in rows and columns."""
+    is_flat = PROTOCOLS[configuration].module is MLP
+    return (load_data if is_flat else load_images)(dataset, path)
 
 
 def run(case: Case, data: Data, device: str) -> Outcome:
@@ -149,10 +158,10 @@ def members(ensemble: Any, data: Data) -> Iterator[Row]:
                 "epoch": row["epoch"],
                 "steps": row["train_batch_count"] * row["epoch"],
                 "member": j,
-                "error": round(1 - accuracy, 5),
-                "gain": round(gain, 5),
-                "effective_members": round(row["train_effective_members"], 3),
-                "test_error": round(tested[j], 5),
+                "error": 1 - accuracy,
+                "gain": gain,
+                "effective_members": row["train_effective_members"],
+                "test_error": tested[j],
             }
 
 

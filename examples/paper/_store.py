@@ -45,7 +45,7 @@ class Store:
             if path.exists():
                 rows = pd.read_csv(path)
                 is_known = [run in self._known for run in _runs(rows)]
-                rows[is_known].to_csv(path, index=False)
+                _write(rows[is_known], path, "w")
 
     def path(self, part: str = "") -> Path:
         """Of the runs' figures, or of a part."""
@@ -60,12 +60,18 @@ class Store:
             rows = pd.DataFrame([{**case._asdict(), **row} for row in found])
             path = self.path(part)
             if len(rows):
-                rows.to_csv(path, mode="a", header=not path.exists(), index=False)
+                _write(rows, path, "a")
         self._known.add(tuple(case))
 
     def rows(self, part: str = "") -> pd.DataFrame:
         """All that is in a file."""
         return pd.read_csv(self.path(part))
+
+
+def _write(rows: pd.DataFrame, path: Path, mode: str) -> None:
+    """With a digit more than float32 has, so that files stay small."""
+    header = mode == "w" or not path.exists()
+    rows.to_csv(path, mode=mode, header=header, index=False, float_format="%.9g")
 
 
 def _runs(rows: pd.DataFrame) -> Iterable[tuple]:

@@ -21,13 +21,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from examples._data import Data, load_data
+from examples._data import Data
 from examples._report import STYLE, markdown_table
 from examples.paper._drawing import panels, plt
-from examples.paper._images import load_images
 from examples.paper._mlps_figures import of, tested
-from examples.paper._protocols import PERCEPTRONS, PROTOCOLS, Case
-from examples.paper._run import Outcome, members
+from examples.paper._protocols import PROTOCOLS, Case
+from examples.paper._run import Outcome, load, members
 from examples.paper._store import KEYS, Store, run_missing
 from sklearn_jointens.inspection import MemberFiltersDisplay
 
@@ -48,8 +47,7 @@ def main(options: argparse.Namespace) -> None:
     """Run what is missing, and show all that is there."""
     store = Store(options.out, "dominance", ["members"])
     for name in options.ensembles:
-        load = load_data if name in PERCEPTRONS else load_images
-        data = load(options.dataset, options.data)
+        data = load(name, options.dataset, options.data)
         n_images = options.images or len(data.y_train)
         cases = [
             Case(*(options.dataset, name, "joint", lam, seed, options.epochs), n_images)
@@ -58,7 +56,7 @@ def main(options: argparse.Namespace) -> None:
         ]
 
         def parts(case: Case, outcome: Outcome, data: Data) -> dict[str, Iterable[Any]]:
-            if case.seed == 0 and case.configuration not in PERCEPTRONS:
+            if case.seed == 0 and data.X_train.ndim > 2:
                 display = MemberFiltersDisplay.from_estimator(outcome.ensemble)
                 path = f"dominance_{case.configuration}_lam_{case.lam:g}_filters.png"
                 display.figure_.savefig(options.out / path, dpi=150)

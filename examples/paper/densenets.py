@@ -4,7 +4,8 @@
 
     python -m examples.paper densenets --dataset CIFAR-100 --names DN-High --seeds 3 \
 --epochs 300
-    python -m examples.paper densenets --dataset digits --names DN-Small --epochs 60
+    python -m examples.paper densenets --dataset digits --images 300 --names DN-Small \
+--epochs 100 --seeds 5
     python -m examples.paper densenets --images 2000
 
 The first trains the paper's ensemble, for which a GPU is needed. The others are forms

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from examples._report import STYLE, apart, markdown_table
 from examples.paper._drawing import errorbars, finish, panels, plt
@@ -253,7 +253,9 @@ def draw_losses(runs: pd.DataFrame, path: Path) -> None:
             dashed = {"label": "mean member", "linestyle": "--"}
             errorbars(axis, own, "member_loss", lams, **dashed)
             axis.set(title=f"{size}, {seeds(own)}", yscale="log")
-            axis.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 1)))
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_locator(NullLocator())
         finish(axes[0], "test loss")
         figure.savefig(path, dpi=150)
         plt.close(figure)

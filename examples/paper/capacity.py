@@ -109,12 +109,11 @@ def _draw(runs: pd.DataFrame, path: Any) -> None:
     lams = sorted(runs["lam"].unique())
     sizes = list(runs.groupby("n_parameters"))
     with plt.rc_context(STYLE):
-        figure, axes = panels(len(sizes), 4, shared=False)
+        figure, axes = panels(len(sizes), 4)
         for axis, (size, own) in zip(axes, sizes, strict=True):
             errorbars(axis, own, "error", lams)
             ring_least(axis, own, lams)
             axis.set_title(f"16 members of {size:,.0f} parameters")
-            axis.margins(y=0.15)
         axes[0].set_ylabel("test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)

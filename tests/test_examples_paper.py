@@ -12,7 +12,13 @@ from examples._data import Data, load_data
 from examples.paper import _images
 from examples.paper.__main__ import main
 from examples.paper._images import Augmented
-from examples.paper._protocols import DENSENETS, PROTOCOLS, Case, Protocol
+from examples.paper._protocols import (
+    DENSENETS,
+    PERCEPTRONS,
+    PROTOCOLS,
+    Case,
+    Protocol,
+)
 from examples.paper._run import divided, drawn, run
 from examples.paper.dominance import leaders
 from sklearn_jointens import JointEnsembleClassifier
@@ -147,6 +153,66 @@ def test_beyond_the_paper(folder):
     assert {"mlps_16x64_close_to_1.png", "mlps_flipped.png", "mlps_few.png"} < pictures
 
 
+@pytest.mark.parametrize(
+    ("option", "rule"),
+    [
+        ("--seeds 0", "at least 1. Got 0"),
+        ("--images 0", "at least 1. Got 0"),
+        ("--epochs 0", "at least 1. Got 0"),
+        ("--lams 0.5 1.5", "in the range [0, 1]. Got 1.5"),
+        ("--flipped 1", "in the range [0, 1). Got 1.0"),
+        ("--seed 2", "unrecognized arguments: --seed"),
+    ],
+)
+def test_wrong_options_are_refused(folder, option, rule, capsys):
+    with pytest.raises(SystemExit):
+        run_command(f"mlps {option}", folder)
+    assert rule in capsys.readouterr().err
+
+
+def test_a_row_names_the_command_but_no_folder(folder):
+    run_command("mlps --sizes 1x1024 --epochs 1 --images 999", folder)
+    (command,) = rows_of(folder, "mlps")["command"].unique()
+    assert command == (
+        "python -m examples.paper mlps --sizes 1x1024 --epochs 1 --images 999 "
+        "--data images.npz --device cpu --out out"
+    )
+    assert set(rows_of(folder, "mlps")["n_images"]) == {120}  # all that there are
+
+
+@pytest.mark.parametrize(
+    ("configuration", "lam", "rate", "batch_size"),
+    [
+        *[(name, 0.95, 0.02, 100) for name in PERCEPTRONS],
+        *[(name, 0.99, 0.006, 100) for name in PERCEPTRONS],
+        ("10xConvNet-1", 0.99, 0.006, 100),
+        ("10xConvNet-1", 1.0, 0.002, 100),
+    ],
+)
+def test_members_are_trained_as_in_the_paper(configuration, lam, rate, batch_size):
+    asked = case(configuration, lam=lam)
+    member = PROTOCOLS[configuration].member(asked, None, "cpu")
+    assert member.lr == pytest.approx(rate)
+    assert member.optimizer is torch.optim.SGD
+    assert member.get_params()["optimizer__momentum"] == 0.9
+    assert member.batch_size == batch_size
+
+
+def test_members_of_a_seed_begin_alike_for_every_lam():
+    data = noise(shape=(784,))
+    starts = []
+    for lam in (0, 1):
+        ensemble = PERCEPTRONS["16x64"].ensemble(case("16x64", lam=lam), None, "cpu")
+        ensemble.set_params(estimator__max_epochs=0, estimator__callbacks=None)
+        module = ensemble.fit(data.X_train, data.y_train).estimators_[3].module_
+        starts.append(list(module.parameters()))
+    bound = 784**-0.5
+    for first, second in zip(*starts, strict=True):
+        torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert 0.99 * bound < starts[0][0].abs().max() <= bound
+    assert starts[0][1].abs().max() <= bound
+
+
 def case(configuration, **changes):
     values = Case("noise", configuration, "joint", 0.5, 0, 2, 100)
     return values._replace(**changes)
@@ -233,11 +299,14 @@ def test_rate_and_decay_of_densenets_are_those_of_the_divided_loss():
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
-def test_capacity_is_shown_for_each_size(folder):
-    run_command("capacity --scales 0.25 0.5 --lams 0 1 --epochs 1", folder)
+@pytest.mark.parametrize("kind", ["perceptron", "SmallConvNet"])
+def test_capacity_is_shown_for_each_size(folder, kind):
+    run_command(f"capacity --members {kind} --lams 1 --images 60 --epochs 1", folder)
     runs = rows_of(folder, "capacity")
-    assert runs["n_parameters"].nunique() == 2
-    assert len(list((folder / "out").glob("capacity_*.png"))) == 1
+    assert runs["n_parameters"].nunique() == 4
+    assert [path.name for path in (folder / "out").glob("capacity_*.png")] == [
+        f"capacity_{kind}_Fashion-MNIST_60_1.png"
+    ]
 
 
 def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs):
@@ -245,7 +314,8 @@ def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs)
     runs = rows_of(tmp_path, "densenets")
     tested = runs[runs["split"] == "test"]
     assert list(tested["method"]) == ["joint", "bagging", "stacking"]
-    assert "25.7" in (tmp_path / "out" / "densenets.md").read_text()
+    of_joint = 100 * tested["error"].iloc[0]
+    assert f" {of_joint:.1f} " in (tmp_path / "out" / "densenets.md").read_text()
 
 
 def test_each_member_is_followed_epoch_by_epoch(folder):

@@ -5,8 +5,18 @@ from pathlib import Path
 import pandas as pd
 
 from examples._report import STYLE
-from examples.paper._drawing import errorbars, finish, panels, plt, ring_least
-from examples.paper._mlps_figures import SHARES, lost, of, setting, tested, usual
+from examples.paper._drawing import errorbars, finish, panels, plt
+from examples.paper._mlps_figures import (
+    SETTING,
+    SHARES,
+    even,
+    lost,
+    of,
+    seeds,
+    setting,
+    tested,
+    usual,
+)
 from examples.paper._protocols import LAMS
 from examples.paper._store import Store
 
@@ -17,26 +27,22 @@ def draw(store: Store, folder: Path) -> None:
     if not len(runs):
         return
     ordinary = usual(runs)
-    close = ordinary[(ordinary["lam"] > 0.99) & (ordinary["lam"] < 1)]
-    for name in close["configuration"].unique():
-        own = of(usual(lost(store)), configuration=name)
-        draw_close_to_1(own, folder / f"mlps_{name}_close_to_1.png")
-    of_paper = runs[runs["lam"].isin(LAMS)]
-    if not len(of_paper):
-        return
-    ordinary = usual(of_paper)
-    of_paper = of(of_paper, data=ordinary["data"].iloc[0])
-    is_noisy = of_paper["flipped"] > 0
-    is_small = of_paper["n_images"] < ordinary["n_images"].iloc[0]
-    for name, others in (("flipped", is_noisy), ("few", is_small)):
-        rows = of_paper[others]
-        if len(rows):
-            draw_beside(ordinary, rows, folder / f"mlps_{name}.png")
+    close = ordinary[(ordinary["lam"] > LAMS[-2]) & (ordinary["lam"] < 1)]
+    for size in close["configuration"].unique():
+        own = of(usual(lost(store)), configuration=size)
+        draw_close_to_1(own, folder / f"mlps_{size}_close_to_1.png")
+    kept = ordinary.iloc[0]
+    is_noisy = runs["flipped"] > 0
+    is_small = runs["n_images"] < kept["n_images"]
+    for name, is_other in (("flipped", is_noisy), ("few", is_small)):
+        others = of(runs[is_other], data=kept["data"])
+        if len(others):
+            draw_beside(ordinary, others, folder / f"mlps_{name}.png")
 
 
 def draw_close_to_1(rows: pd.DataFrame, path: Path) -> None:
     """Test error, and points lost with members dropped, against lam."""
-    rows = rows[rows["lam"] >= LAMS[-4]]
+    rows = even(rows[rows["lam"] >= LAMS[-4]])
     lams = sorted(rows["lam"].unique())
     with plt.rc_context(STYLE):
         figure, (left, right) = panels(2, shared=False)
@@ -47,7 +53,8 @@ def draw_close_to_1(rows: pd.DataFrame, path: Path) -> None:
                 errorbars(left, own, "error", lams, label=label)
             errorbars(right, own, "lost", lams, label=label)
         right.set_yscale("symlog", linthresh=1)
-        left.set_title(f"{rows['configuration'].iloc[0]}: what is best")
+        right.set_yticks([0, 0.5, 1, 2, 5, 10], ["0", "0.5", "1", "2", "5", "10"])
+        left.set_title(f"{rows['configuration'].iloc[0]}, {seeds(rows)}: test error")
         right.set_title("what dropping members costs")
         finish(left, "test error, %")
         finish(right, "points lost")
@@ -56,21 +63,25 @@ def draw_close_to_1(rows: pd.DataFrame, path: Path) -> None:
 
 
 def draw_beside(ordinary: pd.DataFrame, others: pd.DataFrame, path: Path) -> None:
-    """Test error against lam as usual, and in another setting; the least is ringed."""
-    sizes = [
-        size
-        for size in others["configuration"].unique()
-        if len(of(others, configuration=size)["lam"].unique()) > 1
-    ]
+    """Test error against lam as usual and in other settings, of the same seeds."""
+    sizes = [size for size in others["configuration"].unique() if size != "1x1024"]
     with plt.rc_context(STYLE):
-        figure, axes = panels(2, shared=False)
-        for axis, rows in zip(axes, (ordinary, others), strict=True):
-            lams = sorted(rows["lam"].unique())
-            for size in sizes:
-                own = of(rows, configuration=size)
-                errorbars(axis, own, "error", lams, label=size)
-                ring_least(axis, own, lams)
-            axis.set_title(setting(rows))
+        figure, axes = panels(len(sizes), width=8)
+        for axis, size in zip(axes, sizes, strict=True):
+            of_others = of(others, configuration=size)
+            shown = of_others["seed"].unique(), of_others["lam"].unique()
+            own = of(ordinary, configuration=size)
+            own = own[own["seed"].isin(shown[0]) & own["lam"].isin(shown[1])]
+            lams = sorted(shown[1])
+            for rows in [own, *(rows for _, rows in of_others.groupby(SETTING))]:
+                label = f"{setting(rows)}, {seeds(rows)}"
+                line, _ = errorbars(axis, rows, "error", lams, label=label)
+                nets = pd.concat([ordinary, others]).merge(rows[SETTING].head(1))
+                nets = of(nets, configuration="1x1024")
+                if len(nets):
+                    style = {"color": line[0].get_color(), "linestyle": "--", "lw": 1}
+                    axis.axhline(nets["error"].mean(), **style)
+            axis.set_title(f"{size}; dashed: one net of 1024 units")
             finish(axis, "test error, %")
         figure.savefig(path, dpi=150)
         plt.close(figure)

@@ -40,8 +40,7 @@ def errorbars(
     """
     by_lam = runs.groupby("lam")[column].agg(["mean", "sem"])
     places = [list(lams).index(lam) for lam in by_lam.index]
-    errors = by_lam["sem"].fillna(0)
-    drawn = axis.errorbar(places, by_lam["mean"], errors, capsize=3, **style)
+    drawn = axis.errorbar(places, by_lam["mean"], by_lam["sem"], capsize=3, **style)
     axis.set_xticks(np.arange(len(lams)), [f"{lam:g}" for lam in lams])
     axis.set_xlabel("lam")
     return drawn, by_lam["mean"].iloc[-1]

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullLocator
 
 from examples._report import STYLE, apart, markdown_table
 from examples.paper._drawing import errorbars, finish, panels, plt
 from examples.paper._protocols import LAMS
-from examples.paper._store import Store
+from examples.paper._store import KEYS, Store
 
 # Test errors in % that the paper's text says.
 OF_THE_PAPER = {
@@ -18,6 +19,7 @@ OF_THE_PAPER = {
     ("256x4", "joint", 0.95): 10.3,
 }
 PAPER_DATA = ["Fashion-MNIST", 60_000, 0.0]
+LAMS_DROPPED = (0.0, 0.99, 1.0)
 SHARES = (0.25, 0.5, 0.75)
 NAMES = {
     "bagging": "Bagging",
@@ -28,9 +30,23 @@ SETTING = ["data", "n_epochs", "n_images", "flipped"]
 
 
 def usual(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the setting that most are of."""
-    settings = rows[SETTING].value_counts().index[0]
+    """Rows with right labels and all images, of as many epochs as most of them."""
+    whole = rows[(rows["flipped"] == 0) & (rows["n_images"] == rows["n_images"].max())]
+    whole = whole if len(whole) else rows
+    settings = whole[SETTING].value_counts().index[0]
     return rows[(rows[SETTING] == list(settings)).all(axis=1)]
+
+
+def even(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the seeds that every lam was trained with: others may be luckier."""
+    n_lams = rows.groupby("seed")["lam"].transform("nunique")
+    return rows[n_lams == rows["lam"].nunique()]
+
+
+def seeds(rows: pd.DataFrame) -> str:
+    """How many, in words."""
+    n = rows["seed"].nunique()
+    return f"{n} seeds" if n > 1 else "one seed"
 
 
 def of(rows: pd.DataFrame, **values: Any) -> pd.DataFrame:
@@ -51,10 +67,8 @@ def lost(store: Store) -> pd.DataFrame:
         return pd.DataFrame()
     rows = store.rows("dropped")
     rows = rows[rows["configuration"].str.partition("x")[0] != "1"]
-    runs = [name for name in rows if name not in ("dropped", "share", "error")]
-    runs.remove("deviation")
-    whole = of(rows, dropped=0).set_index(runs)["error"]
-    before = rows.set_index(runs).index.map(whole)
+    whole = of(rows, dropped=0).set_index(KEYS)["error"]
+    before = rows.set_index(KEYS).index.map(whole)
     errors = 100 * rows["error"]
     return rows.assign(error=errors, lost=errors - 100 * before)
 
@@ -67,15 +81,22 @@ def tables(store: Store) -> dict[str, str]:
     dict of str to str
         Of the setting that most runs are of, and of the others.
     """
-    runs = tested(store)
-    ordinary = usual(runs)
-    found = {"errors": _errors(ordinary)}
-    parts = [_errors(own) for own in _others(runs, ordinary)]
-    dropped = lost(store)
-    if len(dropped):
-        ordinary = usual(dropped)
-        found["dropped"] = _lost(ordinary)
-        parts += [_lost(own) for own in _others(dropped, ordinary)]
+    found, parts = {}, []
+    for name, table, rows in (
+        ("errors", _errors, tested(store)),
+        ("dropped", _lost, lost(store)),
+    ):
+        if not len(rows):
+            continue
+        ordinary = usual(rows)
+        is_of_paper = ordinary["lam"].isin(LAMS)
+        shown = ordinary[is_of_paper] if is_of_paper.any() else ordinary
+        found[name] = table(shown)
+        for size, close in ordinary[~is_of_paper].groupby("configuration"):
+            joint = of(ordinary, configuration=size, method="joint")
+            near = joint[joint["lam"] >= min(LAMS[-2], close["lam"].min())]
+            parts.append(table(even(near)))
+        parts += [table(own) for own in _others(rows, ordinary)]
     return {**found, "others": "\n\n".join(parts)}
 
 
@@ -116,12 +137,13 @@ def _errors(runs: pd.DataFrame) -> str:
 def _lost(rows: pd.DataFrame) -> str:
     """Points lost with a share of the members dropped."""
     shares = [f"{share:.0%} dropped" for share in SHARES]
-    lines = [["ensemble", "lam", "error with all, %", *shares]]
+    lines = [["ensemble", "lam", "seeds", "error with all, %", *shares]]
     rows = rows.sort_values(["configuration", "lam"], key=_order)
     for (name, lam), own in rows.groupby(["configuration", "lam"], sort=False):
         whole = _mean(of(own, dropped=0)["error"])
         shown = [_mean(of(own, share=share)["lost"]) for share in SHARES]
-        lines.append([name, f"{lam:g}", whole, *shown])
+        n_seeds = str(own["seed"].nunique())
+        lines.append([name, f"{lam:g}", n_seeds, whole, *shown])
     return f"{setting(rows)}, points lost\n\n{markdown_table(lines)}"
 
 
@@ -168,13 +190,16 @@ def draw_errors(runs: pd.DataFrame, path: Path) -> None:
             own = of(joint, configuration=size)
             (line, *_), mean = errorbars(axis, own, "error", lams)
             name = "{} members of {} units".format(*size.split("x"))
+            if own["seed"].nunique() == 1 < joint["seed"].nunique():
+                name += " (one seed)"
             labels.append((mean, name, line.get_color()))
         for (size, method), own in runs.groupby(["configuration", "method"]):
             if method == "joint" and size != "1x1024":
                 continue
             is_net = size == "1x1024"
             name = "one net of 1024 units" if is_net else f"{NAMES[method]} of {size}"
-            style = {"color": "0.3", "linestyle": "-" if is_net else ":"}
+            dashes = "-" if is_net else "--" if method == "stacking" else ":"
+            style = {"color": "0.3", "linestyle": dashes}
             mean = own["error"].mean()
             axis.plot([0, end], [mean, mean], **style)
             labels.append((mean, name, "0.3"))
@@ -182,13 +207,13 @@ def draw_errors(runs: pd.DataFrame, path: Path) -> None:
         heights = apart([mean for mean, *_ in labels], gap=0.05 * (high - low))
         for height, (_, name, colour) in zip(heights, labels, strict=True):
             axis.text(end + 0.15, height, name, color=colour, va="center")
-        axis.set_xlim(-0.3, end + 2)
+        axis.set_xlim(-0.3, end + 2.4)
         axis.spines["bottom"].set_bounds(-0.3, end + 0.3)
         axis.set_ylabel("test error, %")
         n_images, n_epochs = runs[["n_images", "n_epochs"]].iloc[0]
         axis.set_title(
-            f"{runs['data'].iloc[0]}, {n_images:,} images, {n_epochs} epochs: as many "
-            "parameters, in one net or in many",
+            f"{runs['data'].iloc[0]}, {n_images:,} images, {n_epochs} epochs, "
+            f"{seeds(runs)}: as many parameters, in one net or in many",
             loc="left",
         )
         figure.savefig(path, dpi=150)
@@ -202,12 +227,11 @@ def draw_dropped(dropped: pd.DataFrame, path: Path) -> None:
         figure, axes = panels(len(sizes))
         for axis, size in zip(axes, sizes, strict=True):
             own = of(dropped, configuration=size)
-            lams = sorted(set(LAMS).intersection(own["lam"]))
-            colours = plt.get_cmap("viridis")(np.linspace(0, 0.92, len(lams)))
-            for lam, colour in zip(lams, colours, strict=True):
+            lams = set(own["lam"])
+            for lam in sorted(lams.intersection(LAMS_DROPPED) or lams):
                 means = of(own, lam=lam).groupby("share")["error"].mean()
-                axis.plot(means.index, means, color=colour, label=f"lam = {lam:g}")
-            axis.set(xlabel="share of members dropped", title=size)
+                axis.plot(means.index, means, label=f"lam = {lam:g}")
+            axis.set(xlabel="share of members dropped", title=f"{size}, {seeds(own)}")
             axis.set_ylim(0, 60)  # as in the paper
         finish(axes[0], "test error, %")
         figure.savefig(path, dpi=150)
@@ -228,7 +252,10 @@ def draw_losses(runs: pd.DataFrame, path: Path) -> None:
             errorbars(axis, own, "loss", lams, label="ensemble")
             dashed = {"label": "mean member", "linestyle": "--"}
             errorbars(axis, own, "member_loss", lams, **dashed)
-            axis.set(title=size, yscale="log")
+            axis.set(title=f"{size}, {seeds(own)}", yscale="log")
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_locator(NullLocator())
         finish(axes[0], "test loss")
         figure.savefig(path, dpi=150)
         plt.close(figure)

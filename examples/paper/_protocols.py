@@ -182,8 +182,12 @@ PERCEPTRONS = {
     f"{m}x{hidden}": perceptrons(m, hidden)
     for m, hidden in ((1, 1024), (16, 64), (64, 16), (256, 4))
 }
+# Of 3,190 to 203,530 parameters; not the paper's.
+GROWING_PERCEPTRONS = {
+    f"16x{hidden}": perceptrons(16, hidden) for hidden in (4, 16, 64, 256)
+}
 # Whose last epoch counts, so that members are trained alike by themselves and together.
-PERCEPTRONS["64x16-last"] = PERCEPTRONS["64x16"]._replace(validation=None)
+LAST_EPOCH = {"64x16-last": PERCEPTRONS["64x16"]._replace(validation=None)}
 # Members of 70,000 to 1.2 million parameters on CIFAR-100.
 CONVNETS = {
     f"{m}xConvNet-{scale:g}": _convnets(m, scale)
@@ -193,11 +197,20 @@ SMALL_CONVNETS = {
     f"{m}xSmallConvNet-{scale:g}": _small_convnets(m, scale)
     for m, scale in ((10, 1), (16, 0.25), (16, 0.5), (16, 1), (16, 2))
 }
-# The paper's Table 1, and one that a CPU can train.
+# The paper's Table 1, and two that a CPU can train; the small one learns digits, which
+# are too small to be shifted, by heart.
 DENSENETS = {
     "DN-High": _densenets(4, 100, 12),
     "DN-Mid": _densenets(8, 82, 8),
     "DN-Low": _densenets(16, 64, 6),
     "DN-Tiny": _densenets(4, 16, 4),
+    "DN-Small": _densenets(4, 16, 8)._replace(augmented=False),
 }
-PROTOCOLS = PERCEPTRONS | CONVNETS | SMALL_CONVNETS | DENSENETS
+PROTOCOLS = {
+    **GROWING_PERCEPTRONS,
+    **PERCEPTRONS,
+    **LAST_EPOCH,
+    **CONVNETS,
+    **SMALL_CONVNETS,
+    **DENSENETS,
+}

@@ -3,20 +3,24 @@
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from skorch.dataset import Dataset, ValidSplit
 
-from examples._data import Data
+from examples._data import Data, load_data
+from examples.paper._images import load_images
 from examples.paper._protocols import PROTOCOLS, Case, Protocol
 from sklearn_jointens import MemberDominanceWarning
 from sklearn_jointens.inspection import diversity_decomposition, robustness_curve
+from sklearn_jointens.nn import MLP
 
 N_REPEATS = 20
 
@@ -25,7 +29,7 @@ Row = dict[str, Any]
 # Of each run and split; what a method does not have is NaN.
 FIGURES = (
     *("split", "epoch", "error", "loss", "member_error", "best_member_error"),
-    *("member_loss", "diversity", "effective_members", "n_parameters", "seconds"),
+    *("member_loss", "diversity", "n_parameters", "seconds"),
 )
 
 
@@ -44,6 +48,17 @@ class Outcome(NamedTuple):
     ensemble: Any
     final: list[Row]
     epochs: list[Row]
+
+
+def load(configuration: str, dataset: str, path: Path | None) -> Data:
+    """Images as members of this kind take them: flat, or in rows and columns."""
+    is_flat = PROTOCOLS[configuration].module is MLP
+    return (load_data if is_flat else load_images)(dataset, path)
+
+
+def count_images(asked: int | None, data: Data) -> int:
+    """How many are learned from; all if there are no more, or none are asked for."""
+    return len(data.y_train) if asked is None else min(asked, len(data.y_train))
 
 
 def run(case: Case, data: Data, device: str) -> Outcome:
@@ -195,20 +210,27 @@ def _of_stack(ensemble: Any, data: Data, valid: Dataset) -> Row:
     named = [(f"member {j}", net) for j, net in enumerate(ensemble.estimators_)]
     stack = StackingClassifier(named, LogisticRegression(max_iter=1000), cv="prefit")
     stack.fit(valid.X, valid.y)
-    return _of_any(stack, data)
+    return _of_proba(stack.predict_proba(data.X_test), data)
 
 
-def _of_any(classifier: Any, data: Data) -> Row:
-    proba = classifier.predict_proba(data.X_test).astype(np.float64)
+def _of_geometric_mean(bagging: BaggingClassifier, data: Data) -> Row:
+    """As ensembles of ours predict, so that nothing differs but the drawing of rows."""
+    members = [net.predict_proba(data.X_test) for net in bagging.estimators_]
+    proba = softmax(np.log(np.clip(members, 1e-30, 1)).mean(0), axis=1)
+    return _of_proba(proba, data)
+
+
+def _of_proba(proba: np.ndarray, data: Data) -> Row:
+    proba = proba.astype(np.float64)
     proba /= proba.sum(axis=1, keepdims=True)  # which float32 is too coarse for
     return {
-        "error": 1 - classifier.score(data.X_test, data.y_test),
-        "loss": log_loss(data.y_test, proba, labels=classifier.classes_),
+        "error": np.mean(proba.argmax(axis=1) != data.y_test),
+        "loss": log_loss(data.y_test, proba, labels=np.arange(data.n_classes)),
     }
 
 
 def _bagging(case: Case, data: Data, valid: Dataset | None, device: str) -> Outcome:
-    """scikit-learn's own, member after member: it averages probabilities."""
+    """scikit-learn's own, member after member; judged by its geometric mean."""
     protocol = PROTOCOLS[case.configuration]
     member = protocol.member(case, valid, device)
     bagging = BaggingClassifier(member, protocol.n_members, random_state=case.seed)
@@ -220,7 +242,7 @@ def _bagging(case: Case, data: Data, valid: Dataset | None, device: str) -> Outc
     tested = {
         "split": "test",
         "epoch": case.n_epochs,
-        **_of_any(bagging, data),
+        **_of_geometric_mean(bagging, data),
         "member_error": np.mean(errors),
         "best_member_error": min(errors),
     }
@@ -234,4 +256,6 @@ def _whole(rows: list[Row], ensemble: Any, seconds: float) -> list[Row]:
         "n_parameters": sum(weights.numel() for weights in module.parameters()),
         "seconds": seconds,
     }
-    return [{**dict.fromkeys(FIGURES, np.nan), **row, **common} for row in rows]
+    return [
+        {name: {**row, **common}.get(name, np.nan) for name in FIGURES} for row in rows
+    ]

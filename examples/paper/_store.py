@@ -1,11 +1,12 @@
 """Results as tidy rows of CSV files, where a run that is known is not run again."""
 
+import argparse
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
@@ -44,8 +45,11 @@ class Store:
         for path in map(self.path, parts):
             if path.exists():
                 rows = pd.read_csv(path)
-                is_known = [run in self._known for run in _runs(rows)]
-                rows[is_known].to_csv(path, index=False)
+                is_known = np.array([run in self._known for run in _runs(rows)])
+                if not is_known.all():
+                    kept = path.with_suffix(".kept")
+                    _write(rows[is_known], kept, "w")
+                    kept.replace(path)
 
     def path(self, part: str = "") -> Path:
         """Of the runs' figures, or of a part."""
@@ -60,12 +64,18 @@ class Store:
             rows = pd.DataFrame([{**case._asdict(), **row} for row in found])
             path = self.path(part)
             if len(rows):
-                rows.to_csv(path, mode="a", header=not path.exists(), index=False)
+                _write(rows, path, "a")
         self._known.add(tuple(case))
 
     def rows(self, part: str = "") -> pd.DataFrame:
         """All that is in a file."""
         return pd.read_csv(self.path(part))
+
+
+def _write(rows: pd.DataFrame, path: Path, mode: str) -> None:
+    """With a digit more than float32 has, so that files stay small."""
+    header = mode == "w" or not path.exists()
+    rows.to_csv(path, mode=mode, header=header, index=False, float_format="%.9g")
 
 
 def _runs(rows: pd.DataFrame) -> Iterable[tuple]:
@@ -87,7 +97,7 @@ def run_missing(
     cases: Iterable[Case],
     data: Data,
     store: Store,
-    device: str,
+    options: argparse.Namespace,
     parts: Callable[[Case, Outcome, Data], dict[str, Iterable[Any]]],
 ) -> None:
     """Run what is not in a store, with a progress bar.
@@ -97,20 +107,21 @@ def run_missing(
     cases : iterable of Case
     data : Data
     store : Store
-    device : str
+    options : Namespace
+        Of the command line.
     parts : callable
         Rows of the other files, by the name of the part.
     """
-    origin = provenance(_command(), device)
+    origin = provenance(_command(options.given), options.device)
     for case in tqdm(list(cases), unit="run"):
         if case in store:
             continue
-        outcome = run(case, data, device)
+        outcome = run(case, data, options.device)
         final = [{**row, **origin} for row in outcome.final]
         store.add(case, final, **parts(case, outcome, data))
 
 
-def _command() -> str:
+def _command(given: Sequence[str]) -> str:
     """As it was given, without where files lie on this machine."""
-    arguments = [Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:]]
+    arguments = [Path(a).name if "/" in a else a for a in given]
     return shlex.join(["python", "-m", "examples.paper", *arguments])

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
-from examples._data import Data, load_data
+from examples._data import Data
 from examples._report import STYLE, markdown_table
 from examples.paper._drawing import panels, plt
-from examples.paper._images import load_images
 from examples.paper._mlps_figures import of, tested
-from examples.paper._protocols import PERCEPTRONS, PROTOCOLS, Case
-from examples.paper._run import Outcome, members
+from examples.paper._protocols import PROTOCOLS, Case
+from examples.paper._run import Outcome, count_images, load, members
 from examples.paper._store import KEYS, Store, run_missing
 from sklearn_jointens.inspection import MemberFiltersDisplay
 
@@ -47,9 +47,8 @@ def main(options: argparse.Namespace) -> None:
     """Run what is missing, and show all that is there."""
     store = Store(options.out, "dominance", ["members"])
     for name in options.ensembles:
-        load = load_data if name in PERCEPTRONS else load_images
-        data = load(options.dataset, options.data)
-        n_images = options.images or len(data.y_train)
+        data = load(name, options.dataset, options.data)
+        n_images = count_images(options.images, data)
         cases = [
             Case(*(options.dataset, name, "joint", lam, seed, options.epochs), n_images)
             for seed in range(options.seeds)
@@ -57,18 +56,20 @@ def main(options: argparse.Namespace) -> None:
         ]
 
         def parts(case: Case, outcome: Outcome, data: Data) -> dict[str, Iterable[Any]]:
-            if case.seed == 0 and case.configuration not in PERCEPTRONS:
+            if case.seed == 0 and data.X_train.ndim > 2:
                 display = MemberFiltersDisplay.from_estimator(outcome.ensemble)
                 path = f"dominance_{case.configuration}_lam_{case.lam:g}_filters.png"
+                display.figure_.suptitle(f"lam = {case.lam:g}")
                 display.figure_.savefig(options.out / path, dpi=150)
                 plt.close(display.figure_)
             return {"members": members(outcome.ensemble, data)}
 
-        run_missing(cases, data, store, options.device, parts)
+        run_missing(cases, data, store, options, parts)
     text = table(store)
     (options.out / "dominance.md").write_text(text + "\n")
     for name, own in store.rows("members").groupby("configuration"):
-        draw(of(own, seed=0), options.out / f"dominance_{name}.png")
+        first = of(own, seed=own["seed"].min())
+        draw(first, options.out / f"dominance_{name}.png")
     print(text)
 
 
@@ -117,7 +118,7 @@ def table(store: Store) -> str:
         [
             *("images", "ensemble", "lam", "runs", "effective members"),
             *("leader's training error, %", "others' median", "test error, %"),
-            *(f"leader after {e} leads at the end" for e in EARLY),
+            *(f"leads at the end, of epoch {e}'s leaders" for e in EARLY),
         ]
     ]
     for (data, n_images, n_epochs, name, lam), own in runs.groupby(kinds):
@@ -150,7 +151,9 @@ def draw(of_members: pd.DataFrame, path: Any) -> None:
             axis.plot(errors.index, errors.drop(columns=leader), color="0.7", lw=0.8)
             label = "the one that leads at the end"
             axis.plot(errors.index, errors[leader], lw=2.4, label=label)
-            axis.set(xlabel="epoch", title=f"lam = {lam:g}")
+            data, n_images = of_members[["data", "n_images"]].iloc[0]
+            axis.set(xlabel="epoch", title=f"lam = {lam:g}; {n_images:,} of {data}")
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set_ylabel("a member's training error, %")
         axes[0].legend(frameon=False)
         figure.savefig(path, dpi=150)

@@ -24,8 +24,8 @@ from typing import Any
 
 from examples._data import Data, load_data
 from examples.paper import _beyond_figures, _mlps_figures
-from examples.paper._protocols import LAMS, PERCEPTRONS, Case
-from examples.paper._run import Outcome, dropped
+from examples.paper._protocols import LAMS, LAST_EPOCH, PERCEPTRONS, Case
+from examples.paper._run import Outcome, count_images, dropped
 from examples.paper._store import Store, run_missing
 
 METHODS = ("joint", "bagging", "BaggingClassifier", "stacking")
@@ -34,7 +34,8 @@ METHODS = ("joint", "bagging", "BaggingClassifier", "stacking")
 def add_options(add: Callable[..., Any]) -> None:
     """To the command line."""
     add("--dataset", default="Fashion-MNIST", help="name in OpenML, or 'digits'")
-    add("--sizes", nargs="+", choices=PERCEPTRONS, default=list(PERCEPTRONS)[:4])
+    sizes = [*PERCEPTRONS, *LAST_EPOCH]
+    add("--sizes", nargs="+", choices=sizes, default=list(PERCEPTRONS))
     add("--lams", type=float, nargs="+", default=list(LAMS))
     add("--methods", nargs="+", choices=METHODS, default=["joint"])
     add("--epochs", type=int, default=40, help="the paper's are 200")
@@ -45,7 +46,7 @@ def main(options: argparse.Namespace) -> None:
     """Run what is missing, and show all that is there."""
     data = load_data(options.dataset, options.data)
     store = Store(options.out, "mlps", ["epochs", "dropped"])
-    run_missing(_cases(options, data), data, store, options.device, _parts)
+    run_missing(_cases(options, data), data, store, options, _parts)
     tables = _mlps_figures.tables(store)
     for name, text in tables.items():
         (options.out / f"mlps_{name}.md").write_text(text + "\n")
@@ -64,7 +65,7 @@ def _cases(options: argparse.Namespace, data: Data) -> Iterable[Case]:
                 for lam in options.lams if has_lam else [0.0]:
                     yield Case(
                         *(options.dataset, size, method, lam, seed, options.epochs),
-                        options.images or len(data.y_train),
+                        count_images(options.images, data),
                         options.flipped,
                     )
 

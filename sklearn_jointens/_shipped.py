@@ -56,10 +56,10 @@ class ShippedMixin:
         path : str or path-like
             An existing file is replaced.
         example : array-like of shape (n_samples, ...), default=None
-            Some rows of X. The graph takes numbers in their dtype (those of a frame in
-            float32 if all are, else in float64), and is known to say of them what the
-            ensemble says. ``None`` is the dtype that the members take, float64 for the
-            default member fitted on float64.
+            Some rows of X, dense. The graph takes numbers in their dtype (those of a
+            frame in float32 if all are, else in float64), and is known to say of them
+            what the ensemble says. ``None`` is the dtype that the members take, float64
+            for the default member fitted on float64.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class ShippedMixin:
             onnxscript or onnxruntime is not installed.
         ValueError
             The ensemble does what no graph can hold; the message says what. Nothing
-            is written.
+            is written, and an earlier file stays as it is.
 
         Examples
         --------

@@ -126,7 +126,8 @@ def _what_torch_says(ensemble: Any, error: BaseException) -> str:
     said = " ".join([first, *(part.strip() for part in others if "File " in part)])
     return (
         "The 'module' of the member (and its 'predict_nonlinearity', where it has one) "
-        "must be what torch.export can follow: made of torch's functions that ONNX "
-        "has, and not deciding by numbers, or by how many rows there are, what to "
-        f"compute. Got {type(module).__name__}, of which torch says: {said}"
+        "must be what torch.export can follow: it uses operations that ONNX has, and "
+        "does not decide by numbers, or by the number of rows, what to compute (take "
+        "that number from x.shape[0], not from len(x)). "
+        f"Got {type(module).__name__}, of which torch says: {said}"
     )

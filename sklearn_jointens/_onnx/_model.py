@@ -1,11 +1,11 @@
 """A fitted ensemble as an ONNX model."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import onnx
 import torch
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnxscript import ir
 
 from sklearn_jointens._members import plain_modules
 from sklearn_jointens._onnx._answers import add_answers, natural_of
@@ -16,6 +16,15 @@ from sklearn_jointens._onnx._rows import add_matrix, numpy_dtype
 # What torch's exporter writes by itself, and what runtimes have long known.
 OPSET = 18
 _ML_OPSET = 3
+
+# Functions become part of the graph. What is left out: tensors that only training has a
+# use for, and the lines of Python that torch notes, with their paths on this machine.
+_finish = ir.passes.Sequential(
+    ir.passes.common.InlinePass(),
+    ir.passes.common.RemoveUnusedNodesPass(),
+    ir.passes.common.RemoveUnusedOpsetsPass(),
+    ir.passes.common.ClearMetadataAndDocStringPass(),
+)
 
 
 def model_of(
@@ -75,8 +84,7 @@ def model_of(
         ir_version=helper.find_min_ir_version_for(imports, ignore_unknown=True),
         producer_name="sklearn_jointens",
     )
-    model = inliner.inline_local_functions(model)
-    _drop_unused(model)
+    model = ir.to_proto(_finish(ir.from_proto(model)).model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -95,25 +103,6 @@ def _mask_after(graph: Graph, rows: str) -> str:
     n_rows = graph.call("Shape", rows, start=0, end=1)
     is_any_number = graph.call("GreaterOrEqual", n_rows, graph.tensor([0]))
     return graph.call("And", MASK, is_any_number)
-
-
-def _drop_unused(model: ModelProto) -> None:
-    """Leave out tensors that only training has a use for, and what was inlined."""
-    domains = {node.domain for node in model.graph.node}
-    for opset in list(model.opset_import):
-        if opset.domain not in domains:
-            model.opset_import.remove(opset)
-    used = set(_names_used(model.graph))
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-
-
-def _names_used(graph: Any) -> Iterator[str]:
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            yield from _names_used(attribute.g)
 
 
 def _what_torch_says(ensemble: Any, error: BaseException) -> str:

@@ -35,7 +35,7 @@ class MembersWhenAsked:
             return vars(self)[name]
         except KeyError:
             kind = type(self).__name__
-            raise AttributeError(f"{kind!r} has no attribute {name!r}") from None
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}") from None
 
     def _make_what_is_missing(self) -> None:
         if "_make_members" in vars(self):

@@ -16,11 +16,11 @@ class ShippedMixin:
     """
 
     def to_onnx(self, path: str | os.PathLike[str], example: Any = None) -> None:
-        """Write the fitted ensemble as one ONNX graph, whose members can be switched.
+        """Write the fitted ensemble as one ONNX graph whose members can be switched.
 
-        The graph takes rows, and a mask of the members that are on, which may be
-        another at each call. It holds all that predictions need: the encoding of a
-        table, the labels, the units of y. Needs the packages of the extra ``onnx``.
+        The graph takes rows, and a mask that says which members are on; the mask may
+        change from call to call. The graph holds all that predictions need: the
+        encoding of a table, the labels, the units of y. Install the extra ``onnx``.
 
         ================= ==========================================================
         Input             What it is
@@ -44,22 +44,23 @@ class ShippedMixin:
         ``std``           Their standard deviations, of members that learn variances.
         ================= ==========================================================
 
-        Where no member is on there is no answer: probabilities and numbers are NaN,
-        `label` is the first class, and no label is set.
+        When no member is on, there is no answer: probabilities and numbers are NaN,
+        `label` is the first class, and no label of several is set.
 
-        Members that are off take no time, or little: those that were trained as one
-        (see `vectorization_`) are one batched graph, into which the weights of those
-        that are on are gathered; others are a branch each.
+        Members that are off are not computed. Most members become one batched graph,
+        into which the weights of those that are on are gathered. Convolutions, and
+        members that are trained in a loop (see `vectorization_`), become one branch
+        each.
 
         Parameters
         ----------
         path : str or path-like
             An existing file is replaced.
         example : array-like of shape (n_samples, ...), default=None
-            Some rows of X. The graph takes numbers in their dtype (those of a frame in
-            float32 if all are, else in float64), and is known to say of them what the
-            ensemble says. ``None`` is the dtype that the members take, float64 for the
-            default member fitted on float64.
+            Some rows of X, dense. The graph takes numbers in their dtype (those of a
+            frame in float32 if all are, else in float64), and is checked on them before
+            it is written. ``None`` makes rows up in the dtype that the members compute
+            in.
 
         Raises
         ------
@@ -67,7 +68,7 @@ class ShippedMixin:
             onnxscript or onnxruntime is not installed.
         ValueError
             The ensemble does what no graph can hold; the message says what. Nothing
-            is written.
+            is written, and an earlier file stays as it is.
 
         Examples
         --------

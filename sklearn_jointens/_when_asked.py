@@ -1,26 +1,12 @@
 """Members, and their scores, that are made when somebody asks for them."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sklearn_jointens.training import as_if_ended, copied_net
-
-
-def _when_asked(name: str, doc: str) -> property:
-    def get(ensemble: Any) -> Any:
-        ensemble._make_what_is_missing()
-        try:
-            return vars(ensemble)[name]
-        except KeyError:
-            kind = type(ensemble).__name__
-            raise AttributeError(f"{kind!r} has no attribute {name!r}") from None
-
-    def put(ensemble: Any, value: Any) -> None:
-        vars(ensemble)[name] = value
-
-    return property(get, put, doc=doc)
 
 
 class MembersWhenAsked:
@@ -33,8 +19,23 @@ class MembersWhenAsked:
     # Sets both attributes of the ensemble that it is given.
     _make_members: Callable[[Any], None]
 
-    estimators_ = _when_asked("estimators_", "The members.")
-    member_scores_ = _when_asked("member_scores_", "Each member's own score.")
+    @cached_property
+    def estimators_(self) -> list[Any]:
+        """The members."""
+        return self._made("estimators_")
+
+    @cached_property
+    def member_scores_(self) -> np.ndarray:
+        """Each member's own score."""
+        return self._made("member_scores_")
+
+    def _made(self, name: str) -> Any:
+        self._make_what_is_missing()
+        try:
+            return vars(self)[name]
+        except KeyError:
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}") from None
 
     def _make_what_is_missing(self) -> None:
         if "_make_members" in vars(self):

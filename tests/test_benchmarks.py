@@ -138,8 +138,15 @@ def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():
     assert JointNet.fit_loop is fit_loop
 
 
-def test_fits_that_are_watched_are_held_against_one_that_is_not(monkeypatch, capsys):
-    pytest.importorskip("rich")
+@pytest.mark.parametrize("has_rich", [True, False])
+def test_fits_that_are_watched_are_held_against_one_that_is_not(
+    has_rich, monkeypatch, capsys
+):
+    if has_rich:
+        pytest.importorskip("rich")
+    monkeypatch.setattr(
+        "examples.benchmarks.watching.find_spec", lambda name: has_rich or None
+    )
     few = tuple(part[:50] for part in load_digits(return_X_y=True))
     monkeypatch.setattr(
         "examples.benchmarks.watching.load_digits", lambda return_X_y: few
@@ -147,12 +154,16 @@ def test_fits_that_are_watched_are_held_against_one_that_is_not(monkeypatch, cap
 
     figures = list(watching(1, "cpu"))
 
-    watchers = ("a callback that does nothing", "ProgressBar", "ScoringMonitor")
+    bar = ["ProgressBar"] if has_rich else []
+    watchers = ["a callback that does nothing", *bar, "ScoringMonitor"]
     for one, watcher in zip(figures, watchers, strict=True):
         assert f"fit with {watcher} / fit" in one.what
         assert one.target == "<= 1.02"
         assert one.median > 0
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr().out
+    assert said == (
+        "" if has_rich else "watching: rich is not installed, ProgressBar is left out\n"
+    )
 
 
 def test_searches_that_are_compared_train_the_same_ensembles(grid):

@@ -14,6 +14,7 @@ from kinds import KINDS, rows
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import check_scoring
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from skorch.dataset import ValidSplit
@@ -336,6 +337,25 @@ def test_what_an_epoch_shows_can_be_kept(asked_before, data, tmp_path):
         first.drop_members([]),
     ):
         assert_same_ensemble(kept, expected, X)
+
+
+def test_members_are_made_once_and_can_be_set_and_deleted(data):
+    keeps = Keeps()
+    assert not hasattr(ensemble(), "estimators_")
+    ensemble().set_callbacks(keeps).fit(*data)
+    first = keeps.epochs()[0]
+    check_is_fitted(first)
+    assert "estimators_" not in vars(first)
+
+    made, scores = first.estimators_, first.member_scores_
+    assert first.estimators_ is made
+    assert first.member_scores_ is scores
+    first.estimators_ = made[:1]
+    assert first.estimators_ == made[:1]
+    del first.estimators_
+    assert not hasattr(first, "estimators_")
+    with pytest.raises(AttributeError, match="'JointEnsembleClassifier' object has no"):
+        first.estimators_  # noqa: B018
 
 
 # -- what callbacks are told -----------------------------------------------------------

@@ -228,6 +228,15 @@ def test_a_model_holds_operators_of_onnx_alone(shipped):
     assert not model.functions
 
 
+def test_a_file_says_nothing_of_the_machine_that_wrote_it(shipped):
+    """torch notes the path and the line of Python that each operator comes from."""
+    written = Path(shipped.path).read_bytes()
+
+    assert b".py" not in written
+    assert b"stack_trace" not in written
+    assert not [node for node in shipped.graph.node if node.metadata_props]
+
+
 def test_what_members_share_is_kept_once(ship):
     """The encoding of a table, but not the weights."""
     shipped = ship("counts")

@@ -6,13 +6,20 @@ import sys
 import numpy as np
 import pytest
 import torch
+from onnx_tools import answers_of, session_of
+from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from skorch import NeuralNetClassifier
 from skorch.dataset import Dataset
 from torch import nn
 from torch.nn import functional as F
 
-from sklearn_jointens import JointEnsembleClassifier, JointEnsembleClassifierCV
+from sklearn_jointens import (
+    JointEnsembleClassifier,
+    JointEnsembleClassifierCV,
+    mlp_classifier,
+)
+from sklearn_jointens._onnx import _refusals
 
 X = np.random.RandomState(0).normal(size=(40, 3)).astype(np.float32)
 Y = np.arange(40) % 2
@@ -35,6 +42,10 @@ def decides_by_numbers(z):
 
 def decides_by_rows(z):
     return z if z.shape[0] < 30 else 2 * z
+
+
+def asks_len(z):
+    return z.view(len(z), -1)
 
 
 def is_random(z):
@@ -103,12 +114,14 @@ def test_classes_that_onnx_does_not_have_are_refused(path):
     [
         (decides_by_numbers, "data-dependent expression .* return z if z.sum"),
         (decides_by_rows, "depends on the number of rows"),
+        (asks_len, "inferred a static shape"),
     ],
 )
 def test_a_module_that_decides_what_to_compute_is_refused(act, what, path):
     said = refused(fitted(module__act=act), path)
 
     assert said.startswith("The 'module' of the member (and its 'predict_nonlinearity'")
+    assert "(take that number from x.shape[0], not from len(x)). Got Own" in said
     assert re.search(f"Got Own, of which torch says: .*{what}", said, re.DOTALL)
 
 
@@ -122,6 +135,42 @@ def test_a_wrong_example_is_refused(path):
     said = refused(fitted(), path, example=X[:, :2])
 
     assert "X has 2 features, but JointEnsembleClassifier is expecting 3" in said
+
+
+def test_a_sparse_example_is_refused_and_a_dense_one_of_the_same_is_taken(path):
+    """Of an ensemble that was fitted on sparse rows."""
+    rows = sparse.csr_array(X)
+    member = mlp_classifier((3,), max_epochs=1)
+    clf = JointEnsembleClassifier(member, n_estimators=2, random_state=0).fit(rows, Y)
+
+    said = refused(clf, path, example=rows)
+    clf.to_onnx(path, example=X)
+
+    assert said == (
+        "The 'example' parameter of to_onnx must be dense, as the rows are that a "
+        "graph takes: give some as X[:10].toarray(). Got csr_array instead."
+    )
+    fed = {"X": X, "members": np.array([True, False])}
+    proba = answers_of(session_of(str(path)), fed)["probabilities"]
+    expected = clf.predict_proba(rows, members=[0])
+    np.testing.assert_allclose(proba, expected, rtol=0, atol=1e-5)
+
+
+def test_more_weights_than_a_file_can_hold_are_refused(path, monkeypatch):
+    # Each of two members has 3 x 2 weights and 2 biases, of 4 bytes.
+    monkeypatch.setattr(_refusals, "_MOST_BYTES", 2 * 8 * 4 - 1)
+    said = refused(fitted(), path)
+
+    assert said.startswith("The weights of the members must take less than 2 GiB, ")
+
+
+def test_a_path_that_is_none_is_refused_before_any_work(monkeypatch):
+    def fails(*args, **kwargs):
+        raise AssertionError
+
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    with pytest.raises(TypeError, match="PathLike"):
+        fitted().to_onnx(7)
 
 
 def test_missing_packages_are_named(path, monkeypatch):

@@ -106,6 +106,13 @@ def test_unknown_options_are_refused(pipeline, option):
         skl2onnx.to_onnx(pipeline, X[:1], options={id(pipeline[-1]): option})
 
 
+def test_versions_of_operators_that_torch_does_not_write_are_refused(pipeline):
+    message = "must be at least 18 for JointEnsembleClassifier, .* Got 17 instead"
+
+    with pytest.raises(ValueError, match=message):
+        skl2onnx.to_onnx(pipeline, X[:1], target_opset=17)
+
+
 def test_classes_that_no_dict_can_name_are_refused():
     clf = classifier().fit(X, Y % 2 == 0)
 

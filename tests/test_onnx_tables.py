@@ -3,7 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+import skl2onnx
 from onnx_tools import answers_of, described, random_masks, session_of
+from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
 
 from sklearn_jointens import (
     JointEnsembleClassifier,
@@ -135,3 +137,24 @@ def test_categories_that_onnx_does_not_have_are_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"Got \['Timestamp'\] in the column 'day'"):
         clf.to_onnx(tmp_path / "ensemble.onnx")
+
+
+def test_skl2onnx_takes_the_columns_one_by_one(classifier):
+    X = frame_of(40, unknown=True)
+    of_kind = {"O": StringTensorType([None, 1]), "f": DoubleTensorType([None, 1])}
+    fed = fed_with(X)
+    types = [(name, of_kind[fed[name].dtype.kind]) for name in X]
+
+    model = skl2onnx.to_onnx(classifier, initial_types=types, options={"zipmap": False})
+
+    said = answers_of(session_of(model), fed)
+    expected = classifier.predict_proba(X)
+    np.testing.assert_allclose(said["probabilities"], expected, rtol=0, atol=1e-5)
+
+
+def test_skl2onnx_is_not_given_categories_among_numbers(classifier):
+    """They would be taken for their codes."""
+    types = [("X", DoubleTensorType([None, 5]))]
+
+    with pytest.raises(ValueError, match=r"the 5 columns of X, .* Got 1 instead"):
+        skl2onnx.to_onnx(classifier, initial_types=types)

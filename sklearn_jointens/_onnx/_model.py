@@ -1,11 +1,11 @@
 """A fitted ensemble as an ONNX model."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import onnx
 import torch
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner
+from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnxscript import ir
 
 from sklearn_jointens._members import plain_modules
 from sklearn_jointens._onnx._answers import add_answers, natural_of
@@ -16,6 +16,15 @@ from sklearn_jointens._onnx._rows import add_matrix, numpy_dtype
 # What torch's exporter writes by itself, and what runtimes have long known.
 OPSET = 18
 _ML_OPSET = 3
+
+# Functions become part of the graph. What is left out: tensors that only training has a
+# use for, and the lines of Python that torch notes, with their paths on this machine.
+_finish = ir.passes.Sequential(
+    ir.passes.common.InlinePass(),
+    ir.passes.common.RemoveUnusedNodesPass(),
+    ir.passes.common.RemoveUnusedOpsetsPass(),
+    ir.passes.common.ClearMetadataAndDocStringPass(),
+)
 
 
 def model_of(
@@ -75,8 +84,7 @@ def model_of(
         ir_version=helper.find_min_ir_version_for(imports, ignore_unknown=True),
         producer_name="sklearn_jointens",
     )
-    model = inliner.inline_local_functions(model)
-    _drop_unused(model)
+    model = ir.to_proto(_finish(ir.from_proto(model)).model)
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -97,25 +105,6 @@ def _mask_after(graph: Graph, rows: str) -> str:
     return graph.call("And", MASK, is_any_number)
 
 
-def _drop_unused(model: ModelProto) -> None:
-    """Leave out tensors that only training has a use for, and what was inlined."""
-    domains = {node.domain for node in model.graph.node}
-    for opset in list(model.opset_import):
-        if opset.domain not in domains:
-            model.opset_import.remove(opset)
-    used = set(_names_used(model.graph))
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-
-
-def _names_used(graph: Any) -> Iterator[str]:
-    for node in graph.node:
-        yield from node.input
-        for attribute in node.attribute:
-            yield from _names_used(attribute.g)
-
-
 def _what_torch_says(ensemble: Any, error: BaseException) -> str:
     """Why the members' module cannot be exported."""
     cause = error
@@ -126,7 +115,8 @@ def _what_torch_says(ensemble: Any, error: BaseException) -> str:
     said = " ".join([first, *(part.strip() for part in others if "File " in part)])
     return (
         "The 'module' of the member (and its 'predict_nonlinearity', where it has one) "
-        "must be what torch.export can follow: made of torch's functions that ONNX "
-        "has, and not deciding by numbers, or by how many rows there are, what to "
-        f"compute. Got {type(module).__name__}, of which torch says: {said}"
+        "must be what torch.export can follow: it uses operations that ONNX has, and "
+        "does not decide by numbers, or by the number of rows, what to compute (take "
+        "that number from x.shape[0], not from len(x)). "
+        f"Got {type(module).__name__}, of which torch says: {said}"
     )

@@ -12,6 +12,9 @@ from sklearn_jointens.training._targets import ClassTargets
 
 _DTYPES = (torch.float32, torch.float64)
 
+# What a file of ONNX can hold, which is one message of Protocol Buffers.
+_MOST_BYTES = 2**31 - 1
+
 
 def check_exportable(ensemble: Any) -> None:
     """Raise where an ensemble predicts in a way that no graph can hold.
@@ -35,6 +38,14 @@ def check_exportable(ensemble: Any) -> None:
             "The weights of the members must be of torch.float32 or torch.float64, "
             "which ONNX runtimes compute in. Got "
             f"{sorted(map(str, dtypes.difference(_DTYPES)))} instead."
+        )
+    parts = [*net.plain_module.parameters(), *net.plain_module.buffers()]
+    n_bytes = sum(part.nbytes for part in parts)
+    if n_bytes > _MOST_BYTES:
+        raise ValueError(
+            "The weights of the members must take less than 2 GiB, which is what an "
+            f"ONNX file can hold. Got {n_bytes / 2**30:.1f} GiB instead; drop_members "
+            "makes a smaller ensemble."
         )
     categories_of(ensemble)
     if isinstance(net.targets_, ClassTargets):

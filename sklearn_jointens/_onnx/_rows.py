@@ -52,11 +52,21 @@ def rows_of(ensemble: Any, example: Any = None) -> Rows:
     ensemble : fitted ensemble
     example : array-like of shape (n_samples, ...), default=None
         ``None`` makes some up, in the dtype that members take.
+
+    Raises
+    ------
+    ValueError
+        The example is sparse, or not what the ensemble was fitted on.
     """
     columns, categories = ensemble._columns, categories_of(ensemble)
+    if sparse.issparse(example):
+        raise ValueError(
+            "The 'example' parameter of to_onnx must be dense, as the rows are that a "
+            "graph takes: give some as X[:10].toarray(). "
+            f"Got {type(example).__name__} instead."
+        )
     if example is not None:
         array = check_X(ensemble, example)
-        array = array.toarray() if sparse.issparse(array) else array
     else:
         dtype = _dtype_of_members(ensemble.net_)
         example = _made_up(ensemble, categories, dtype)

@@ -20,9 +20,9 @@ from sklearn_jointens._onnx._answers import (
     plain_classes,
 )
 from sklearn_jointens._onnx._graph import MASK, ML_DOMAIN
-from sklearn_jointens._onnx._model import model_of
+from sklearn_jointens._onnx._model import OPSET, model_of
 from sklearn_jointens._onnx._refusals import check_exportable
-from sklearn_jointens._onnx._rows import rows_of
+from sklearn_jointens._onnx._rows import categories_of, rows_of
 from sklearn_jointens.training._targets import ClassTargets
 
 _TENSORS = {
@@ -80,6 +80,8 @@ def converter(estimator: Any, ensemble: Any) -> Callable[..., None]:
     """
 
     def convert(scope: Any, operator: Any, container: Any) -> None:
+        opset = container.target_opset_onnx
+        _check_given(estimator, ensemble, opset, len(operator.inputs))
         check_exportable(ensemble)
         options = _options(scope, estimator, ensemble)
         array = rows_of(ensemble).array
@@ -95,7 +97,7 @@ def converter(estimator: Any, ensemble: Any) -> Callable[..., None]:
             ensemble,
             array,
             inputs,
-            container.target_opset_onnx,
+            opset,
             mask_follows_rows=True,
         )
         prefix = scope.get_unique_variable_name(f"{type(ensemble).__name__}/")
@@ -141,6 +143,23 @@ def _options(scope: Any, estimator: Any, ensemble: Any) -> dict[str, bool]:
     return options
 
 
+def _check_given(estimator: Any, ensemble: Any, opset: int, n_inputs: int) -> None:
+    name = type(estimator).__name__
+    if opset < OPSET:
+        raise ValueError(
+            f"The 'target_opset' parameter of skl2onnx must be at least {OPSET} for "
+            f"{name}, whose members torch writes in that version of ONNX's operators. "
+            f"Got {opset} instead."
+        )
+    n_columns = ensemble.n_features_in_
+    if categories_of(ensemble) and n_inputs != n_columns:
+        raise ValueError(
+            f"The inputs of {name} in skl2onnx must be the {n_columns} columns of X, "
+            "one by one, because it was fitted on a frame with categories. "
+            f"Got {n_inputs} instead; to_onnx has them by name."
+        )
+
+
 def _add_mask(scope: Any, container: Any, ensemble: Any, is_input: bool) -> str:
     """Name of which members are on: an input of the pipeline's graph, or all."""
     everybody = np.ones(len(ensemble.estimators_), dtype=bool)
@@ -169,5 +188,5 @@ def _rename(graph: GraphProto, new_name: Callable[[str], str]) -> None:
         node.output[:] = [new_name(name) for name in node.output]
         for attribute in node.attribute:
             _rename(attribute.g, new_name)
-    for value in (*graph.input, *graph.output, *graph.initializer):
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
         value.name = new_name(value.name)

@@ -20,11 +20,12 @@ _TOLERANCE = 1e-4
 
 def to_onnx(ensemble: Any, path: str | os.PathLike[str], example: Any = None) -> None:
     """Write a fitted ensemble; see `JointEnsembleClassifier.to_onnx`."""
+    path = os.fspath(path)
     check_exportable(ensemble)
     rows = rows_of(ensemble, example)
     model = model_of(ensemble, rows.array, rows.inputs).SerializeToString()
     _check_says_the_same(ensemble, model, rows)
-    write_whole(os.fspath(path), model)
+    write_whole(path, model)
 
 
 def _check_says_the_same(ensemble: Any, model: bytes, rows: Rows) -> None:

@@ -133,7 +133,7 @@ class RefittedEnsemble(ShippedMixin):
 
     @available_if(refits)
     def to_onnx(self, path: Any, example: Any = None) -> None:
-        """Write `best_estimator_` as one ONNX graph, whose members can be switched.
+        """Write `best_estimator_` as one ONNX graph whose members can be switched.
 
         Parameters
         ----------

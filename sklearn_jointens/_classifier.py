@@ -159,7 +159,7 @@ n_labels)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> clf = JointEnsembleClassifier(lam=0.5, random_state=0).fit(X_train, y_train)
     >>> clf.score(X_test, y_test)
-    9.99
+    0.98
     >>> clf.predict_proba(X_test).shape, clf.member_proba(X_test).shape
     ((450, 10), (8, 450, 10))
     >>> len(clf.drop_members([0, 3]).estimators_)

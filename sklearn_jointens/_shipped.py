@@ -86,11 +86,11 @@ class ShippedMixin:
         >>> half = np.array([True, False, True, False])
         >>> label, probabilities = session.run(None, {"X": X[:2], "members": half})
         >>> probabilities.round(2)
-        array([[9.99, 9.99, 9.99],
-               [9.99, 9.99, 9.99]])
+        array([[0.39, 0.33, 0.27],
+               [0.38, 0.33, 0.28]])
         >>> clf.predict_proba(X[:2], members=half).round(2)
-        array([[9.99, 9.99, 9.99],
-               [9.99, 9.99, 9.99]])
+        array([[0.39, 0.33, 0.27],
+               [0.38, 0.33, 0.28]])
         """
         ensemble = self._shipped()
         with _packages_for("to_onnx"):

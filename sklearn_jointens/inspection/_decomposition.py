@@ -96,11 +96,11 @@ def diversity_decomposition(
     >>> clf = JointEnsembleClassifier(mlp_classifier((2,)), lam=0.9, random_state=0)
     >>> parts = diversity_decomposition(clf.fit(X, y), X, y)
     >>> print(f"{parts.member_loss:.2f} - {parts.diversity:.2f}")
-    9.99 - 9.99
+    0.97 - 0.34
     >>> print(f"= {parts.ensemble_loss:.2f}")
-    = 9.99
+    = 0.63
     >>> diversity_decomposition(clf, X, y, by="class").diversity.round(1)
-    array([9.9, 9.9, 9.9])
+    array([0.2, 0.3, 0.5])
     """
     (ensemble,) = unwrapped("diversity_decomposition", estimator)
     if by == "class" and not is_classifier(ensemble):

@@ -127,7 +127,7 @@ def robustness_curve(
     >>> curve.scores.shape  # numbers of dropped members, repeats
     (3, 20)
     >>> curve.scores.mean(axis=1).round(2)
-    array([9.99, 9.99, 9.99])
+    array([0.99, 0.98, 0.98])
     """
     if n_dropped is not None and drop_probability is not None:
         raise ValueError(

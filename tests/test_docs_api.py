@@ -2,7 +2,6 @@
 
 import importlib
 import re
-from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -38,8 +37,8 @@ def pages():
 
 
 def object_of(page):
-    package, _, name = page.partition(".")
-    return attrgetter(name)(importlib.import_module(package))
+    module, _, name = page.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 @pytest.mark.parametrize("floor", FLOORS)

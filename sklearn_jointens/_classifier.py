@@ -158,8 +158,8 @@ n_labels)
     >>> X, y = load_digits(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> clf = JointEnsembleClassifier(lam=0.5, random_state=0).fit(X_train, y_train)
-    >>> bool(clf.score(X_test, y_test) > 0.95)
-    True
+    >>> clf.score(X_test, y_test)
+    0.98
     >>> clf.predict_proba(X_test).shape, clf.member_proba(X_test).shape
     ((450, 10), (8, 450, 10))
     >>> len(clf.drop_members([0, 3]).estimators_)

@@ -174,8 +174,8 @@ default="relu"
     >>> y = (y - y.mean()) / y.std()
     >>> member = mlp_regressor(hidden_layer_sizes=(4,), max_epochs=60)
     >>> reg = JointEnsembleRegressor(member, n_estimators=8, lam=0.9, random_state=0)
-    >>> bool(reg.fit(X, y).score(X, y) > 0.7)
-    True
+    >>> reg.fit(X, y).score(X, y)
+    0.8
     """
     return _mlp(
         MemberNetRegressor,

@@ -146,8 +146,8 @@ class JointEnsembleRegressor(RegressorMixin, BaseJointEnsemble):
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> reg = JointEnsembleRegressor(random_state=0).fit(X_train, y_train)
-    >>> bool(reg.score(X_test, y_test) > 0.3)
-    True
+    >>> reg.score(X_test, y_test)
+    0.3
     >>> reg.predict(X_test).shape, reg.member_predict(X_test).shape
     ((111,), (8, 111))
     >>> len(reg.drop_members([0, 3]).estimators_)

@@ -85,9 +85,13 @@ class ShippedMixin:
         >>> clf.fit(X, y).to_onnx(path, example=X)
         >>> session = onnxruntime.InferenceSession(path)
         >>> half = np.array([True, False, True, False])
-        >>> label, probabilities = session.run(None, {"X": X, "members": half})
-        >>> np.allclose(probabilities, clf.predict_proba(X, members=half))
-        True
+        >>> label, probabilities = session.run(None, {"X": X[:2], "members": half})
+        >>> probabilities.round(2)
+        array([[0.39, 0.33, 0.27],
+               [0.38, 0.33, 0.28]])
+        >>> clf.predict_proba(X[:2], members=half).round(2)
+        array([[0.39, 0.33, 0.27],
+               [0.38, 0.33, 0.28]])
         """
         ensemble = self._shipped()
         with _packages_for("to_onnx"):

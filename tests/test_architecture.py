@@ -97,6 +97,8 @@ def project_text_files():
     not_ours = {"_build", "generated", "build", "dist", "output", "runs", "venv"}
     for path in ROOT.rglob("*"):
         folders = path.relative_to(ROOT).parts[:-1]
+        if folders[:2] == ("docs", "gallery"):  # Sphinx writes it
+            continue
         hidden = any(f.startswith(".") and f not in {".ci", ".github"} for f in folders)
         if hidden or not_ours.intersection(folders) or "__pycache__" in folders:
             continue

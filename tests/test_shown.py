@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetClassifier
 from torch import nn
@@ -14,6 +14,11 @@ from sklearn_jointens import (
     JointEnsembleClassifierCV,
     mlp_classifier,
     tabular_classifier,
+)
+
+needs_fitted_attributes = pytest.mark.skipif(
+    not hasattr(BaseEstimator, "_get_fitted_attr_html"),
+    reason="this scikit-learn shows no fitted attributes",
 )
 
 SHOWN = [
@@ -68,9 +73,39 @@ def test_html_has_no_internals(maker, iris):
     assert "max_epochs=1" in repr(clf.estimators_[0])
 
 
-def test_a_net_of_skorchs_is_shown_too():
-    net = NeuralNetClassifier(nn.Linear, criterion=nn.CrossEntropyLoss)
-    assert "NeuralNetClassifier(" in repr(JointEnsembleClassifier(net, lam=0.5))
+def test_of_a_net_of_skorchs_what_was_changed_is_shown():
+    net = NeuralNetClassifier(
+        nn.Linear, criterion=nn.CrossEntropyLoss, lr=0.5, module__bias=False
+    )
+    shown = repr(JointEnsembleClassifier(net, lam=0.5))
+    assert " ".join(shown.split()) == (
+        "JointEnsembleClassifier(estimator=NeuralNetClassifier("
+        "criterion=CrossEntropyLoss, lr=0.5, module=Linear, module__bias=False), "
+        "lam=0.5)"
+    )
+    assert len(shown.splitlines()) == 2
+
+
+@needs_fitted_attributes
+def test_nothing_is_computed_to_be_displayed(iris, monkeypatch):
+    clf = JointEnsembleClassifier(mlp_classifier((3,), max_epochs=1), 2).fit(*iris)
+    monkeypatch.setattr(nn.Module, "__call__", pytest.fail)
+    for shown in (clf, clf.estimators_[0], clf.net_):
+        assert "history_" in shown._repr_html_()
+
+
+@needs_fitted_attributes
+def test_of_a_net_what_a_user_has_a_use_for_is_shown_as_fitted(iris):
+    """All of skorch's bookkeeping was."""
+    net = mlp_classifier((3,), max_epochs=1)
+    assert not net._get_fitted_attr_html()
+    assert set(net.fit(*iris)._get_fitted_attr_html()) == {
+        "classes_",
+        "criterion_",
+        "history_",
+        "module_",
+        "optimizer_",
+    }
 
 
 def test_parameters_can_be_set_and_copied_as_before(iris):

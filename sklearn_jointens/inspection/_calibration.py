@@ -93,8 +93,8 @@ def calibration(
     >>> X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
     >>> clf = JointEnsembleClassifier(mlp_classifier((8,)), lam=0.9, random_state=0)
     >>> result = calibration(clf.fit(X, y), X_test, y_test)
-    >>> bool(0 <= result.expected_calibration_error < 0.2)
-    True
+    >>> print(f"{result.expected_calibration_error:.2f}")
+    0.04
     >>> int(result.n_rows.sum())
     450
     """

@@ -44,9 +44,13 @@ def pairwise_disagreement(estimator: Any, X: Any) -> np.ndarray:
     >>> from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
     >>> from sklearn_jointens.inspection import pairwise_disagreement
     >>> X, y = load_iris(return_X_y=True)
-    >>> clf = JointEnsembleClassifier(mlp_classifier((2,)), lam=1, random_state=0)
-    >>> pairwise_disagreement(clf.fit(X, y), X).shape
-    (8, 8)
+    >>> member = mlp_classifier((2,), max_epochs=40)
+    >>> clf = JointEnsembleClassifier(member, n_estimators=4, lam=0.9, random_state=0)
+    >>> pairwise_disagreement(clf.fit(X, y), X).round(1)
+    array([[0. , 0.7, 0.7, 0.7],
+           [0.7, 0. , 0.3, 0. ],
+           [0.7, 0.3, 0. , 0.3],
+           [0.7, 0. , 0.3, 0. ]])
     """
     reading = Reading("pairwise_disagreement", estimator, X)
     are_classes = is_classifier(reading.ensemble)

@@ -116,10 +116,10 @@ def prune_members(
     >>> X, y = load_iris(return_X_y=True)
     >>> clf = JointEnsembleClassifier(n_estimators=8, random_state=0).fit(X, y)
     >>> pruned = prune_members(clf, X, y, max_loss=0.02)
-    >>> len(pruned.members) < 8
-    True
-    >>> bool(pruned.estimator.score(X, y) >= clf.score(X, y) - 0.02)
-    True
+    >>> len(pruned.members)
+    1
+    >>> print(f"{pruned.score:.2f}, then {pruned.estimator.score(X, y):.2f}")
+    0.99, then 0.98
     """
     ensemble, X = unwrapped("prune_members", estimator, X)
     reading = Reading("prune_members", ensemble, X, y, sample_weight)

@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 # Where these pages are published: the one place that knows it.
-DOCUMENTATION = "https://sklearn-jointens.readthedocs.io/en/latest"
+_PAGES = "https://sklearn-jointens.readthedocs.io/en/latest/api/generated"
 
 # What a net shows as fitted; all else is skorch's bookkeeping, and the ensemble's.
 _FITTED = {"classes_", "criterion_", "history_", "module_", "optimizer_"}
@@ -17,18 +17,14 @@ class LinkedMixin:
     """
 
     _doc_link_module = "sklearn_jointens"
-
-    @property
-    def _doc_link_template(self) -> str:
-        floor, *rest = type(self).__module__.split(".")[:2]
-        public = [floor, *(name for name in rest if not name.startswith("_"))]
-        page = ".".join([*public, type(self).__name__])
-        return f"{DOCUMENTATION}/api/generated/{page}.html"
+    _doc_link_template = f"{_PAGES}/{{estimator_module}}.{{estimator_name}}.html"
 
 
 class ShownNet(LinkedMixin):
     """A net in scikit-learn's HTML boxes."""
 
+    # A public floor may have folders.
+    _doc_link_template = f"{_PAGES}/sklearn_jointens.training.{{estimator_name}}.html"
     initialized_: bool
 
     def _get_fitted_attr_html(self, doc_link: str = "") -> Any:

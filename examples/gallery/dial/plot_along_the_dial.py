@@ -86,13 +86,15 @@ titles = {
     1: "lam = 1\nall as one network",
 }
 fig = plt.figure(figsize=(10, 5.6), layout="constrained")
-for column, (lam, clf) in zip(fig.subfigures(1, 3, wspace=0.05), ensembles.items()):
+columns = fig.subfigures(1, 3, wspace=0.05)
+for column, (lam, clf) in zip(columns, ensembles.items(), strict=True):
     whole, parts = column.subfigures(2, 1, height_ratios=[2.1, 1])
     ax = whole.subplots()
     draw(ax, clf.predict_proba(grid))
     ax.scatter(*X.T, c=y, s=9, cmap=ListedColormap(colours), ec="white", lw=0.4)
     ax.set_title(titles[lam])
-    for small, proba in zip(parts.subplots(2, 4).flat, clf.member_proba(grid)):
+    eight = clf.member_proba(grid)[:8]
+    for small, proba in zip(parts.subplots(2, 4).flat, eight, strict=True):
         draw(small, proba)
 
 # %%

@@ -30,7 +30,7 @@ X = x[:, None]
 # Three ensembles
 # ---------------
 #
-# They differ in ``lam`` alone. Printed is how far a curve is from the truth, as the root
+# They differ in ``lam`` alone. We print how far each curve is from the truth: the root
 # of the mean squared distance.
 
 from sklearn.metrics import root_mean_squared_error
@@ -66,7 +66,7 @@ import matplotlib.pyplot as plt
 fig, axes = plt.subplots(
     1, 3, figsize=(10, 5), sharex=True, sharey=True, layout="constrained"
 )
-for ax, (lam, reg) in zip(axes, ensembles.items()):
+for ax, (lam, reg) in zip(axes, ensembles.items(), strict=True):
     ax.scatter(x, y, s=6, color="0.75")
     ax.plot(x_all, reg.member_predict(X_all).T, lw=1.3, alpha=0.8)
     ax.plot(x_all, reg.predict(X_all), color="black", lw=3)
@@ -75,12 +75,12 @@ axes[0].set_ylabel("y")
 plt.show()
 
 # %%
-# By themselves, all members find much the same compromise, and a mean of the same is the
-# same again. Trained jointly, each bends where others do not, and none has to be right
-# everywhere.
+# By themselves, all members find much the same compromise, and their mean is that
+# compromise again. Trained jointly, each bends where others do not: the mean comes
+# closer to the truth, while the members by themselves go away from it.
 #
-# The last column of the history says what the ensemble gains over its mean member on the
-# rows that it was trained on. For the squared error it is the variance of the members.
+# The history says what the ensemble gains over its mean member on the rows that it was
+# trained on. For the squared error this diversity is the variance of the members.
 
 for lam, reg in ensembles.items():
     last = reg.history_[-1]

@@ -86,8 +86,8 @@ for name, (clf, messages) in fits.items():
 # How the members learn
 # ---------------------
 #
-# :class:`~sklearn_jointens.inspection.MemberCurvesDisplay` draws the training error of
-# each member by itself.
+# :class:`~sklearn_jointens.inspection.MemberCurvesDisplay` draws each member's own
+# error on the training rows.
 
 import matplotlib.pyplot as plt
 
@@ -96,16 +96,20 @@ from sklearn_jointens.inspection import MemberCurvesDisplay
 fig, axes = plt.subplots(
     2, 2, figsize=(9, 6.5), sharex=True, sharey=True, layout="constrained"
 )
-for ax, (name, (clf, _)) in zip(axes.flat, fits.items()):
+for ax, (name, (clf, _)) in zip(axes.flat, fits.items(), strict=True):
     MemberCurvesDisplay.from_estimator(clf, ax=ax, member_line_kw={"linewidth": 1.5})
     ax.set(title=name, ylim=(0, 0.75))
     ax.label_outer()
 plt.show()
 
 # %%
-# The warning says what is, and not what must come: members that lag behind may catch up
-# in time, and the lower ``lam`` is, the more they are pushed to. And where one member
-# does it all, the cheapest way out is to keep this member and to drop the others:
+# At ``lam=1`` one member learns and three never do. At 0.5 the warning came too, while
+# one member was ahead; but every member has to answer for itself there, and the others
+# follow. At 0 they learn by themselves. Of the small members many are needed, and no
+# warning came at all. The accuracy of the ensemble is much the same in all four: what
+# dominance costs is members.
+#
+# So the cheapest way out is to keep the one that works, and to drop the others:
 
 gains = np.array(end_to_end.history_[-1, "train_member_gains"])
 others = np.arange(4) != gains.argmax()

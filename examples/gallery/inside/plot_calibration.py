@@ -69,7 +69,7 @@ import matplotlib.pyplot as plt
 fig, axes = plt.subplots(
     1, 3, figsize=(10, 4.4), sharex=True, sharey=True, layout="constrained"
 )
-for ax, (name, curve) in zip(axes, curves.items()):
+for ax, (name, curve) in zip(axes, curves.items(), strict=True):
     edges = np.linspace(0, 1, 11)[:-1]
     ax.bar(edges, curve.accuracy, width=0.1, align="edge", ec="white", label="accuracy")
     ax.plot(curve.confidence, curve.confidence, "o", color="tab:orange", label="said")
@@ -81,6 +81,9 @@ axes[0].legend(loc="upper left")
 plt.show()
 
 # %%
+# The member is too sure of itself. The ensemble is less so, and the temperature
+# corrects most of what is left.
+#
 # Pass on what is hard
 # --------------------
 #
@@ -96,5 +99,6 @@ for measure in ("ensemble_entropy", "disagreement"):
 plt.show()
 
 # %%
-# :doc:`/guide/inside` has more measures, and says which of them to trust when members
-# are trained jointly.
+# Here the entropy is the better guide; it orders the rows with fewer errors among those
+# that are kept. :doc:`/guide/inside` has more measures, and says which of them to trust
+# when members are trained jointly.

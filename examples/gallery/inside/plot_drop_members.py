@@ -67,7 +67,9 @@ ax.set_ylim(0.5, 1)
 plt.show()
 
 # %%
-# Whoever may lose members chooses ``lam`` by such a curve, and not by its left end alone.
+# With ``lam=1`` the ensemble needs all of its members; with 0 it hardly notices that
+# most are gone, but is worse to begin with. Those who may lose members choose ``lam``
+# by the whole curve, and not by its left end.
 #
 # Make it smaller for good
 # ------------------------

@@ -112,3 +112,8 @@ for name, low, high in [("where there were data", 6, 10), ("in the gap", 4, 6)]:
         f"{name:<22} noise alone {np.mean(distance < 2 * narrow):4.0%}"
         f"   noise and doubt {np.mean(distance < 2 * wide):4.0%}"
     )
+
+# %%
+# Where there were data, doubt adds little. In the gap the noise alone promises too
+# much, and with the doubt the intervals are wider than they need be, which is the
+# better mistake.

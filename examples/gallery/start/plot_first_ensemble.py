@@ -55,8 +55,8 @@ ensemble = clf.predict_proba(X_test[hardest])
 proba.shape  # members, rows, classes
 
 # %%
-# A row of the lower picture is a member, the lowest row the ensemble of all; a column is
-# a class. What is right is marked.
+# In the lower pictures a row is a member, and the lowest row is the ensemble; a column
+# is a class, and the frame marks the label.
 
 fig, axes = plt.subplots(
     2, 7, figsize=(10, 4.6), height_ratios=[1, 1.35], layout="constrained"

@@ -122,11 +122,11 @@ shown = {"member 0": maps[0], "member 1": maps[1], "all members": maps.mean(axis
 fig, axes = plt.subplots(4, 10, figsize=(10, 4.3), layout="constrained")
 for k, ax in enumerate(axes[0]):
     ax.imshow(X_test[y_test == k, 0].mean(axis=0), cmap="gray_r")
-for row, of_classes in zip(axes[1:], shown.values()):
-    for ax, of_class in zip(row, of_classes):
+for row, of_classes in zip(axes[1:], shown.values(), strict=True):
+    for ax, of_class in zip(row, of_classes, strict=True):
         limit = abs(of_class).max()
         ax.imshow(of_class, cmap="RdBu", vmin=-limit, vmax=limit)
-for ax, name in zip(axes[:, 0], ["mean digit", *shown]):
+for ax, name in zip(axes[:, 0], ["mean digit", *shown], strict=True):
     ax.set_ylabel(name)
 for ax in axes.flat:
     ax.set(xticks=[], yticks=[])

@@ -78,6 +78,8 @@ for name, rows in {"is known": known, "is missing": ~known}.items():
         )
 
 # %%
+# That is one table and one split; :doc:`/guide/tables` has twelve tables.
+#
 # What it has learned
 # -------------------
 #
@@ -91,7 +93,7 @@ years = np.arange(1880.0, 2024)
 fig, axes = plt.subplots(
     2, 2, figsize=(8.5, 5.8), sharex=True, sharey=True, layout="constrained"
 )
-for ax, district in zip(axes.flat, PRICES):
+for ax, district in zip(axes.flat, PRICES, strict=True):
     flat = pd.DataFrame({"area": 70.0, "built": years, "district": district})
     unknown = flat.assign(built=np.nan)[:1]
     truth = rent_of(**flat)

@@ -3,9 +3,9 @@ Is it better than Bagging and Stacking?
 =======================================
 
 It depends on the members. This example compares joint training with two ensembles of
-scikit-learn that train their members one by one, and with one network of as many hidden
-units, for members of three sizes. All have the same kind of member, the same rows and as
-many epochs.
+scikit-learn that train their members one by one, and with one network of as many
+hidden units. It does so for members of three sizes. All have the same kind of member,
+the same rows and as many epochs.
 """
 
 # %%
@@ -100,7 +100,7 @@ looks = {
     "one network": {"color": "0.4", "ls": "--"},
 }
 fig, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
-for ax, figure in zip(axes, ["accuracy", "seconds"]):
+for ax, figure in zip(axes, ["accuracy", "seconds"], strict=True):
     for name, look in looks.items():
         ax.plot(results[figure][name], marker="o", label=name, **look)
     ax.set(xscale="log", xlabel=f"hidden units of each of {N_MEMBERS} members")
@@ -112,9 +112,11 @@ axes[1].set(yscale="log")
 plt.show()
 
 # %%
-# Where members are too small to do the task alone, it pays to train them for each other.
-# Where they are not, all ensembles come to much the same, and what is left to choose by
-# is time. One network of as many units belongs in such a comparison, and is often
-# ahead; what it does not have is members, to look at, to drop, or to ask one by one.
+# Members of two units are too small to do the task alone, and joint training is far
+# ahead of everything that trains them one by one. With four units the lead is small.
+# With sixteen the ensembles are within two points of one another, which is about what
+# 1,197 test rows and one split can tell apart, and what is left to choose by is time.
+# One network of as many units is ahead of all ensembles here, at every size. What it
+# does not have is members, to look at, to drop, or to ask one by one.
 #
-# :doc:`/guide/comparing` says what else to keep equal in such a comparison.
+# :doc:`/guide/comparing` says what to keep equal in such a comparison.

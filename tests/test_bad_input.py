@@ -19,6 +19,7 @@ from skorch import (
     NeuralNetRegressor,
 )
 from skorch.callbacks import Callback
+from tools import exactly, skorch_net
 from torch import nn
 
 from sklearn_jointens import (
@@ -73,13 +74,9 @@ class OwnLoss(NeuralNetClassifier):
 
 
 def member(module=Watched, kind=NeuralNetClassifier, **params):
-    settings = {
-        "criterion": nn.CrossEntropyLoss,
-        "train_split": None,
-        "max_epochs": 1,
-        "verbose": 0,
-    }
-    return kind(module, **{**settings, **params})
+    return skorch_net(
+        module, kind, **{"criterion": nn.CrossEntropyLoss, "max_epochs": 1, **params}
+    )
 
 
 def ensemble(estimator=None, **params):
@@ -90,11 +87,6 @@ def ensemble(estimator=None, **params):
 @pytest.fixture(autouse=True)
 def _nothing_is_trained(monkeypatch):
     monkeypatch.setattr(Watched, "trained", False)
-
-
-def exactly(message):
-    """A pattern for the whole message."""
-    return f"^{re.escape(message)}$"
 
 
 def check_refused(clf, X, y, error, message, **fit_params):
@@ -876,6 +868,7 @@ def test_ctrl_c_leaves_what_was_learned(digits):
         np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("when", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
 @pytest.mark.parametrize("bootstrap", [False, True])

@@ -6,10 +6,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from kinds import KINDS, N_ROWS, Net, rows
+from kinds import KINDS, N_ROWS, Net, each_kind, rows
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV
+from tools import weights
 
 from sklearn_jointens import JointEnsembleClassifier, JointEnsembleRegressor
 from sklearn_jointens.training import DivergenceError
@@ -17,24 +18,12 @@ from sklearn_jointens.training import DivergenceError
 OF_CLASSES = [kind for kind in KINDS if kind.is_of_classes]
 OF_NUMBERS = [kind for kind in KINDS if not kind.is_of_classes]
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
 
 class Unlike(Net):
     """The same, with a path that depends on the rows."""
 
     def forward(self, x):
         return super().forward(x) if x.sum() > -torch.inf else x
-
-
-def weights(nets):
-    """All weights of each net, (n_nets, n_weights)."""
-    return np.array(
-        [
-            torch.cat([p.detach().ravel() for p in net.module_.parameters()]).numpy()
-            for net in nets
-        ]
-    )
 
 
 def trained_by_skorch(kind, members, X):
@@ -63,10 +52,8 @@ def test_lam_0_is_skorch_nets_trained_one_by_one(kind):
     fitted = kind.ensemble(lam=0).fit(X, kind.y)
 
     alone = trained_by_skorch(kind, start.estimators_, X)
-    np.testing.assert_allclose(
-        weights(fitted.estimators_), weights(alone), rtol=1e-9, atol=1e-9
-    )
-    assert not np.allclose(weights(fitted.estimators_), weights(start.estimators_))
+    np.testing.assert_allclose(weights(fitted), weights(alone), rtol=1e-9, atol=1e-9)
+    assert not np.allclose(weights(fitted), weights(start))
 
 
 @each_kind
@@ -79,9 +66,7 @@ def test_one_member_is_the_prototype_at_any_lam(kind, lam):
     fitted = kind.ensemble(n_estimators=1, lam=lam).fit(X, kind.y)
 
     (alone,) = trained_by_skorch(kind, start, X)
-    np.testing.assert_allclose(
-        weights(fitted.estimators_), weights([alone]), rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(weights(fitted), weights([alone]), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(
         fitted.history_[:, "train_loss"], alone.history[:, "train_loss"], rtol=1e-6
     )
@@ -107,9 +92,7 @@ def test_members_of_any_module_train_the_same(kind):
     other = kind.ensemble(kind.member().set_params(module=Unlike)).fit(X, kind.y)
 
     assert other.vectorization_.method != "structural"
-    np.testing.assert_allclose(
-        weights(other.estimators_), weights(structural.estimators_), atol=1e-9
-    )
+    np.testing.assert_allclose(weights(other), weights(structural), atol=1e-9)
 
 
 @each_kind
@@ -181,9 +164,7 @@ def test_weights_of_rows_are_repeated_rows(kind, bootstrap):
         one = kind.ensemble(member).fit(X, y, sample_weight=counts)
         other = kind.ensemble(member).fit(np.repeat(X, counts, 0), y.repeat(counts, 0))
 
-    np.testing.assert_allclose(
-        weights(one.estimators_), weights(other.estimators_), rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(weights(one), weights(other), rtol=1e-9, atol=1e-9)
 
 
 @each_kind
@@ -235,9 +216,7 @@ def test_going_on_is_having_trained_for_longer(kind):
         bit_by_bit.partial_fit(X, y, **told)
 
     for other in (twice, bit_by_bit):
-        np.testing.assert_allclose(
-            weights(other.estimators_), weights(longer.estimators_), rtol=1e-9
-        )
+        np.testing.assert_allclose(weights(other), weights(longer), rtol=1e-9)
         assert other.n_iter_ == 5
 
 
@@ -309,4 +288,4 @@ def test_squared_error_trains_by_negative_correlation_learning(lam):
         torch.cat([p.detach().ravel() for p in module.parameters()]).numpy()
         for module in modules
     ]
-    np.testing.assert_allclose(weights(fitted.estimators_), expected, rtol=1e-9)
+    np.testing.assert_allclose(weights(fitted), expected, rtol=1e-9)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, ParamMapper
 from skorch.dataset import ValidSplit
+from tools import skorch_net, weights
 from torch import nn
 
 from sklearn_jointens import (
@@ -51,24 +52,12 @@ class Counting(Callback):
 
 
 def member(module=Net, kind=NeuralNetClassifier, **params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "max_epochs": 1,
-        "train_split": None,
-        "verbose": 0,
-    }
-    return kind(module, **{**defaults, **params})
+    settings = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1}
+    return skorch_net(module, kind, **{**settings, **params})
 
 
 def small_table(**params):
     return tabular_classifier((4,), max_epochs=1, **params)
-
-
-def weights(fitted):
-    return [
-        torch.cat([p.detach().flatten() for p in m.module_.parameters()]).numpy()
-        for m in fitted.estimators_
-    ]
 
 
 def refused(name, before, now, when):

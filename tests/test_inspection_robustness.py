@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from inspected import BY_NAME, each_kind, fitted, integer_weights
-from kinds import rows
+from inspected import BY_NAME, fitted, integer_weights
+from kinds import each_kind, rows
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, r2_score

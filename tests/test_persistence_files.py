@@ -291,6 +291,7 @@ HUGE = {
 }
 
 
+@pytest.mark.quick(2)
 @needs_linux
 @pytest.mark.parametrize("change", HUGE.values(), ids=HUGE)
 def test_no_size_is_taken_on_trust(change, path):
@@ -386,6 +387,7 @@ TABLES = {
 }
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("change", TABLES.values(), ids=TABLES)
 def test_a_changed_file_of_a_table_is_refused(change, table, tmp_path):
     path = tmp_path / "table"

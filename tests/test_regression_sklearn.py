@@ -60,6 +60,7 @@ def test_cross_validation_is_fitting_by_hand():
     np.testing.assert_allclose(errors, [-mean_absolute_error(*pair) for pair in pairs])
 
 
+@pytest.mark.slow
 def test_settings_of_members_are_searched():
     X, y = data()
     grid = GridSearchCV(
@@ -86,6 +87,7 @@ def test_several_outputs_at_once_and_one_by_one():
     assert [units(each)[1] for each in alone.estimators_] == pytest.approx(Y.std(0))
 
 
+@pytest.mark.slow
 def test_ensembles_of_ensembles():
     X, y = data()
     stack = StackingRegressor(
@@ -122,12 +124,6 @@ def test_frames_give_names():
     np.testing.assert_array_equal(
         fitted.predict(pd.DataFrame(X, columns=names)), ensemble().fit(X, y).predict(X)
     )
-
-
-@pytest.fixture
-def _routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
 
 
 @pytest.mark.usefixtures("_routing")

@@ -47,7 +47,10 @@ def pytest_collection_modifyitems(items):
 
 
 def _mark_slow(items):
-    """Of the parameter sets of a test marked ``quick``, all but so many."""
+    """Of the parameter sets of a test marked ``quick``, all but so many.
+
+    No slow one is of the core.
+    """
     tests = defaultdict(list)
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
@@ -58,6 +61,10 @@ def _mark_slow(items):
         for i, item in enumerate(of_test):
             if i * n_quick % len(of_test) >= n_quick:
                 item.add_marker("slow")
+    for item in items:
+        if item.get_closest_marker("slow"):
+            marks = [mark for mark in item.own_markers if mark.name != "core"]
+            item.own_markers[:] = marks
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

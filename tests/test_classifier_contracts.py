@@ -85,6 +85,7 @@ def fitted(data, device):
 # -- predicting ----------------------------------------------------------------------
 
 
+@pytest.mark.core
 def test_probabilities_are_the_geometric_mean_of_the_members(fitted, data):
     X, _ = data
     proba = fitted.predict_proba(X)
@@ -372,6 +373,7 @@ def test_members_differ_from_each_other(data):
     assert len(np.unique(start, axis=0)) == N_MEMBERS
 
 
+@pytest.mark.core
 @pytest.mark.quick(3)
 @pytest.mark.parametrize("random_state", [0, None])
 @pytest.mark.parametrize("bootstrap", [False, True])

@@ -44,6 +44,7 @@ def trained_by_skorch(kind, members, X):
     return nets
 
 
+@pytest.mark.core
 @each_kind
 def test_lam_0_is_skorch_nets_trained_one_by_one(kind):
     X = rows()
@@ -56,6 +57,7 @@ def test_lam_0_is_skorch_nets_trained_one_by_one(kind):
     assert not np.allclose(weights(fitted), weights(start))
 
 
+@pytest.mark.core
 @each_kind
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_one_member_is_the_prototype_at_any_lam(kind, lam):
@@ -72,6 +74,7 @@ def test_one_member_is_the_prototype_at_any_lam(kind, lam):
     )
 
 
+@pytest.mark.core
 @each_kind
 def test_the_loss_is_the_mean_member_loss_less_lam_times_the_diversity(kind):
     fitted = kind.ensemble(lam=0.7).fit(rows(), kind.y)
@@ -83,6 +86,7 @@ def test_the_loss_is_the_mean_member_loss_less_lam_times_the_diversity(kind):
         assert of_members == pytest.approx(np.mean(row["train_member_losses"]))
 
 
+@pytest.mark.core
 @each_kind
 def test_members_of_any_module_train_the_same(kind):
     X = rows()
@@ -95,6 +99,7 @@ def test_members_of_any_module_train_the_same(kind):
     np.testing.assert_allclose(weights(other), weights(structural), atol=1e-9)
 
 
+@pytest.mark.core
 @each_kind
 def test_dropping_members_is_predicting_with_the_rest(kind):
     X = rows()
@@ -131,6 +136,7 @@ def test_members_are_skorch_nets_that_predict_what_the_ensemble_says_of_them(kin
             np.testing.assert_allclose(predicted, own.predict(X), rtol=1e-9)
 
 
+@pytest.mark.core
 @each_kind
 def test_members_are_scored_as_scikit_learn_scores_them(kind):
     X, y = rows(), kind.y
@@ -149,6 +155,7 @@ def test_members_are_scored_as_scikit_learn_scores_them(kind):
     )
 
 
+@pytest.mark.core
 @each_kind
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_weights_of_rows_are_repeated_rows(kind, bootstrap):
@@ -184,6 +191,7 @@ def test_out_of_bag_rows_are_predicted_by_members_that_have_not_seen_them(kind):
     assert len(fitted.member_scores_) == 16
 
 
+@pytest.mark.core
 @each_kind
 def test_copies_by_pickle_and_file_predict_the_same(kind, tmp_path):
     X = rows()
@@ -202,6 +210,7 @@ def test_copies_by_pickle_and_file_predict_the_same(kind, tmp_path):
         np.testing.assert_array_equal(copied.member_scores_, fitted.member_scores_)
 
 
+@pytest.mark.core
 @each_kind
 def test_going_on_is_having_trained_for_longer(kind):
     """Without a state of the optimizer, and with rows in their order."""
@@ -220,6 +229,7 @@ def test_going_on_is_having_trained_for_longer(kind):
         assert other.n_iter_ == 5
 
 
+@pytest.mark.core
 @each_kind
 def test_the_search_is_grid_search_in_one_program(kind):
     X, y = rows(), kind.y
@@ -243,6 +253,7 @@ def test_the_search_is_grid_search_in_one_program(kind):
     assert np.isfinite(search.cv_results_["mean_test_member_score"]).all()
 
 
+@pytest.mark.core
 @each_kind
 def test_a_loss_that_is_no_number_stops_the_fit(kind):
     with pytest.raises(DivergenceError, match="Lower the member's 'lr'"):
@@ -261,6 +272,7 @@ def test_a_classifier_refuses_members_of_regressors(kind):
         JointEnsembleClassifier(kind.member()).fit(rows(), np.arange(N_ROWS) % 2)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_squared_error_trains_by_negative_correlation_learning(lam):
     """Liu & Yao (1999): ``(f_j - y)^2 - lam * (f_j - f)^2``, with f as a constant."""

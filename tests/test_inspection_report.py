@@ -147,6 +147,7 @@ def test_names_of_classes_are_escaped():
 # -- its numbers ---------------------------------------------------------------------
 
 
+@pytest.mark.core
 def test_numbers_are_those_of_the_functions(fitted, made):
     page, X, y = read(made), rows(), CLASSES.y
 

@@ -161,6 +161,7 @@ def test_unpickling_does_not_wait_for_a_fit(fitted):
     np.testing.assert_array_equal(done[0].predict_proba(X), clf.predict_proba(X))
 
 
+@pytest.mark.core
 def test_a_grid_search_in_threads_is_a_grid_search(iris):
     """Fits failed now and then, or came out otherwise, beside one another."""
     X, y = iris

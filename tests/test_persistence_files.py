@@ -252,6 +252,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_file_is_refused(change, path):
     rewrite(path, change)

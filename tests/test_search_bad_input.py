@@ -88,6 +88,7 @@ def test_parameters(name, values, rule, fitted, data):
         check_refused(fitted, ValueError, message, *data)
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("trains_nothing")
 @pytest.mark.parametrize(
     "lams",

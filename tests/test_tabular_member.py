@@ -105,6 +105,7 @@ KINDS = {
 }
 
 
+@pytest.mark.core
 @pytest.mark.quick(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_frames_are_alike(kind, fitted):

@@ -221,6 +221,7 @@ def test_a_members_step_does_not_depend_on_lam_where_members_agree(data):
 # -- the joint loss ------------------------------------------------------------------
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("lam", LAMS)
 def test_history_holds_the_joint_loss_and_its_parts(data, lam):
     net = prototype(train_split=ValidSplit(4))
@@ -420,6 +421,7 @@ def way_of(monkeypatch):
     return choose
 
 
+@pytest.mark.core
 @pytest.mark.quick(3)
 @pytest.mark.parametrize("lam", LAMS)
 @pytest.mark.parametrize("way", ["vmap", "loop"])

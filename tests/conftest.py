@@ -29,6 +29,12 @@ from sklearn_jointens import (
 torch.set_num_threads(1)
 
 
+def pytest_configure(config):
+    """What is asked for by its name is run, slow or not."""
+    if all("::" in arg for arg in config.args) and config.option.markexpr == "not slow":
+        config.option.markexpr = ""
+
+
 def pytest_xdist_auto_num_workers(config):
     """One file is through before other processes would have begun."""
     if len(config.args) == 1 and config.args[0].partition("::")[0].endswith(".py"):
@@ -47,20 +53,23 @@ def pytest_collection_modifyitems(items):
 
 
 def _mark_slow(items):
-    """Of the parameter sets of a test marked ``quick``, all but so many.
+    """Pages of the docs, and parameter sets that a test marked ``quick`` has too many.
 
     No slow one is of the core.
     """
     tests = defaultdict(list)
     for item in items:
+        if item.path.suffix == ".rst":
+            item.add_marker("slow")
         marks = {mark.name for mark in item.iter_markers()}
         if "quick" in marks and not marks & {"slow", "gpu"}:
             tests[item.nodeid.partition("[")[0]].append(item)
     for of_test in tests.values():
         (n_quick,) = of_test[0].get_closest_marker("quick").args
-        for i, item in enumerate(of_test):
-            if i * n_quick % len(of_test) >= n_quick:
-                item.add_marker("slow")
+        # By the golden ratio: evenly, and in step with no parameter.
+        order = sorted(range(len(of_test)), key=lambda i: i * 0.618034 % 1)
+        for i in order[n_quick:]:
+            of_test[i].add_marker("slow")
     for item in items:
         if item.get_closest_marker("slow"):
             marks = [mark for mark in item.own_markers if mark.name != "core"]

@@ -130,6 +130,7 @@ def test_regression_cases_fit_each_case_once_and_compare_on_the_same_seeds(
     assert (tmp_path / "regression_cases.png").exists()
 
 
+@pytest.mark.slow
 def test_the_case_of_small_members_is_one_where_joint_training_helps(regression_cases):
     few = regression_cases.CASES["many small members"]._replace(n_members=8)
 

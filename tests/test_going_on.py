@@ -70,6 +70,7 @@ def refused(name, before, now, when):
 # -- new members beside old ones -----------------------------------------------------
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("dropped", [[0], [1], [2], [0, 2]], ids=str)
 @pytest.mark.parametrize("kept_as", ["copy", "pickle", "file"])
 def test_new_members_are_none_that_were_dropped_or_stayed(
@@ -244,6 +245,7 @@ PROTOTYPES = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.filterwarnings("ignore::sklearn_jointens._members.IdenticalMembersWarning")
 @pytest.mark.parametrize(
     ("prototype", "how"),

@@ -711,6 +711,7 @@ def test_axes_with_other_places_of_lams_are_refused(arrays, lams, x_scale):
         other.plot(ax=axes, x_scale=x_scale)
 
 
+@pytest.mark.slow
 def test_matplotlib_is_needed_for_plotting_only():
     script = """
 import sys

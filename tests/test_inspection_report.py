@@ -356,6 +356,7 @@ def test_notebooks_show_the_page_in_a_frame(made):
     assert "KiB" in repr(made)
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_again_and_matplotlib_as_it_was(fitted, made):
     before = dict(rcParams)
     with plt.style.context("dark_background"):

@@ -283,6 +283,7 @@ def assert_same_terms(found, expected):
             assert_close(got, wanted)
 
 
+@pytest.mark.quick(52)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n_members", [1, N_MEMBERS])
 @every_weight

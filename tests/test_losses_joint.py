@@ -88,6 +88,7 @@ def assert_same(actual, expected):
 # Eq. 4 and its gradient
 
 
+@pytest.mark.quick(48)
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, batch_innermost])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n_members", [1, 2, 7])
@@ -119,6 +120,7 @@ def test_weighted_joint_loss_equals_autograd(lam, dtype, weight, device):
     )
 
 
+@pytest.mark.quick(8)
 @pytest.mark.core
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, batch_innermost])
 @pytest.mark.parametrize("weight", [None, weights(6), weights(3, 6), bootstrap()])

@@ -112,6 +112,7 @@ class OneLogit(Norms):
         return self.layers(x).squeeze(-1)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "net",
     [
@@ -158,6 +159,7 @@ def test_switches_that_were_set_by_their_older_names(allowed):
         matmul.allow_tf32 = was
 
 
+@pytest.mark.slow
 def test_precision_is_a_parameter_like_any_other(digits, tmp_path):
     X, y = digits
     search = GridSearchCV(

@@ -39,6 +39,7 @@ def test_pipelines_and_transformed_targets():
     assert pipe.score(X, y) > 0.3
 
 
+@pytest.mark.slow
 def test_cross_validation_is_fitting_by_hand():
     X, y = data()
     folds = [(np.arange(80), np.arange(80, 120)), (np.arange(40, 120), np.arange(40))]

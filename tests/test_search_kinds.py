@@ -143,6 +143,7 @@ def test_data_sets_of_the_users_own(member):
     equals_grid_search(member, X, y / 1e4, method="one by one")
 
 
+@pytest.mark.slow
 def test_callbacks_of_the_users_own():
     X, y = unequal()
     member = plain(train_split=ValidSplit(3), callbacks=[OwnCallback()])

@@ -108,6 +108,7 @@ def test_memory_changes_no_result(max_memory, cv, data):
     assert_same_seen(parts, whole, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_budget_is_counted_in_bytes(data):
     """Twice the members take twice the memory, so that half as many fit."""
     few, many = (

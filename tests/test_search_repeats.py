@@ -20,6 +20,7 @@ def by_split(fitted, name="score"):
     return np.array([results[f"split{i}_test_{name}"] for i in range(fitted.n_splits_)])
 
 
+@pytest.mark.slow
 def test_the_first_repeat_is_the_search_without_repeats(data):
     once, thrice = (
         search(scoring="neg_log_loss", n_repeats=n, refit=False).fit(*data)

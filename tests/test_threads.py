@@ -130,6 +130,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no forks")
 def test_a_child_that_was_forked_beside_a_fit_can_fit():
     """It waited for a thread that only its parent has."""

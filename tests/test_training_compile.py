@@ -109,6 +109,7 @@ class LoopsAndConvolves(nn.Module):
         return self.output(hidden.mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_every_way_of_vectorizing(digits):
     X, y = digits
     X = X.reshape(-1, 1, 8, 8)

@@ -8,8 +8,8 @@ where outputs are probabilities, which may not change freely.
 from itertools import product
 from typing import NamedTuple
 
-import pytest
 import torch
+from tools import cases_of
 from torch import nn
 
 from sklearn_jointens.losses import HeteroscedasticGaussianLoss, family_of
@@ -203,10 +203,27 @@ CASES = {
     "huber, delta": FamilyCase(nn.HuberLoss(delta=0.4), "numbers", (2,), 2),
 }
 
-every_family = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+# One of every criterion, with all that it knows beyond rows and targets.
+QUICK = (
+    "cross entropy",
+    "cross entropy, weights, smoothing 0.1, ignored class",
+    "probabilities",
+    "one logit, weights",
+    "labels, weights",
+    "squares",
+    "squares, three outputs",
+    "counts, full, two outputs",
+    "means and variances",
+    "means and variances, full, two outputs",
+    "absolute",
+    "smooth, beta",
+    "huber, delta",
+)
+
+every_family = cases_of("case", CASES, QUICK)
 
 
 def cases(*kinds):
     """`every_family` of some kinds only."""
     chosen = {name: case for name, case in CASES.items() if case.kind in kinds}
-    return pytest.mark.parametrize("case", chosen.values(), ids=chosen)
+    return cases_of("case", chosen, set(QUICK).intersection(chosen))

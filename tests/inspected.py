@@ -3,10 +3,7 @@
 import functools
 
 import numpy as np
-import pytest
 from kinds import KINDS, rows
-
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from tools import cases_of
 from torch import nn
 
 from sklearn_jointens import (
@@ -148,3 +149,8 @@ def _kinds():
 
 
 KINDS = _kinds()
+
+# One of every family, and of one and of several outputs.
+QUICK = ("classes", "labels", "several numbers", "counts", "variances")
+
+each_kind = cases_of("kind", {kind.name: kind for kind in KINDS}, QUICK)

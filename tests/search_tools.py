@@ -15,6 +15,7 @@ from sklearn_jointens import (
     JointEnsembleClassifierCV,
     JointEnsembleRegressor,
     JointEnsembleRegressorCV,
+    MemberFolds,
     mlp_classifier,
 )
 from sklearn_jointens._ensemble import BaseJointEnsemble
@@ -83,6 +84,31 @@ def search(estimator=None, **params):
     settings = {"n_estimators": 2, "lams": LAMS, "cv": 3, "random_state": 0}
     estimator = member() if estimator is None else estimator
     return JointEnsembleClassifierCV(estimator, **{**settings, **params})
+
+
+def folded(n_splits=3, **params):
+    """A small member that leaves folds out."""
+    return member(**{"train_split": MemberFolds(n_splits), **params})
+
+
+def ensemble_of_folds(estimator=None, **params):
+    estimator = folded() if estimator is None else estimator
+    settings = {"n_estimators": 4, "random_state": 0}
+    return JointEnsembleClassifier(estimator, **{**settings, **params})
+
+
+def grid_search(**params):
+    settings = {"cv": 2, **params}
+    clf = JointEnsembleClassifier(member(), n_estimators=2, random_state=0)
+    return GridSearchCV(clf, {"lam": list(LAMS)}, **settings)
+
+
+def of_splits(fitted, name, kind="test"):
+    """Scores of shape (n_splits, n_lams)."""
+    results = fitted.cv_results_
+    return np.array(
+        [results[f"split{i}_{kind}_{name}"] for i in range(fitted.n_splits_)]
+    )
 
 
 class Keeper:

@@ -106,6 +106,7 @@ def project_text_files():
             yield path
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("path", MODULES, ids=MODULE_IDS)
 def test_imports_point_down(path):
     own = floor_of_file(path)

@@ -19,6 +19,7 @@ from skorch import (
     NeuralNetRegressor,
 )
 from skorch.callbacks import Callback
+from tools import exactly, skorch_net
 from torch import nn
 
 from sklearn_jointens import (
@@ -73,13 +74,9 @@ class OwnLoss(NeuralNetClassifier):
 
 
 def member(module=Watched, kind=NeuralNetClassifier, **params):
-    settings = {
-        "criterion": nn.CrossEntropyLoss,
-        "train_split": None,
-        "max_epochs": 1,
-        "verbose": 0,
-    }
-    return kind(module, **{**settings, **params})
+    return skorch_net(
+        module, kind, **{"criterion": nn.CrossEntropyLoss, "max_epochs": 1, **params}
+    )
 
 
 def ensemble(estimator=None, **params):
@@ -90,11 +87,6 @@ def ensemble(estimator=None, **params):
 @pytest.fixture(autouse=True)
 def _nothing_is_trained(monkeypatch):
     monkeypatch.setattr(Watched, "trained", False)
-
-
-def exactly(message):
-    """A pattern for the whole message."""
-    return f"^{re.escape(message)}$"
 
 
 def check_refused(clf, X, y, error, message, **fit_params):
@@ -109,6 +101,7 @@ def check_refused(clf, X, y, error, message, **fit_params):
 # -- parameters ------------------------------------------------------------------------
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("lam", [1.5, -0.1, "a", float("nan"), float("inf"), None])
 def test_lam(lam, digits):
     check_refused(
@@ -120,6 +113,7 @@ def test_lam(lam, digits):
     )
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("n_estimators", [0, -1, 1.5, "3", None])
 def test_n_estimators(n_estimators, digits):
     check_refused(
@@ -208,6 +202,7 @@ def test_unknown_parameter():
 # -- the prototype ---------------------------------------------------------------------
 
 
+@pytest.mark.core
 @pytest.mark.parametrize(
     ("prototype", "got"),
     [
@@ -259,6 +254,7 @@ def test_fitted_prototype_is_taken_unfitted(digits):
     np.testing.assert_array_equal(clf.predict_proba(X), fresh.predict_proba(X))
 
 
+@pytest.mark.core
 def test_criterion_without_a_family(digits):
     check_refused(
         ensemble(member(criterion=nn.MultiMarginLoss)),
@@ -459,6 +455,7 @@ def test_infinity_in_X(digits):
     check_refused(ensemble(), X, y, ValueError, message)
 
 
+@pytest.mark.core
 def test_NaN_in_X(digits):
     X, y = digits
     X[3, 5] = np.nan
@@ -526,6 +523,7 @@ def test_no_y(digits):
     )
 
 
+@pytest.mark.core
 def test_y_of_another_length(digits):
     X, y = digits
 
@@ -876,6 +874,8 @@ def test_ctrl_c_leaves_what_was_learned(digits):
         np.testing.assert_array_equal(one.predict_proba(X), other.predict_proba(X))
 
 
+@pytest.mark.core
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("epoch", [1, 3])
 @pytest.mark.parametrize("when", ["on_epoch_begin", "on_batch_end", "on_epoch_end"])
 @pytest.mark.parametrize("bootstrap", [False, True])

@@ -120,6 +120,7 @@ def test_peak_memory_does_not_count_pages_of_a_memory_map(tmp_path):
     assert peak < 8
 
 
+@pytest.mark.slow
 def test_a_fit_of_numbers_is_held_against_one_wide_skorch_regressor(setting):
     bare, wide = fit_regression(setting)
 
@@ -128,6 +129,7 @@ def test_a_fit_of_numbers_is_held_against_one_wide_skorch_regressor(setting):
     assert wide.target == "<= 1.15"
 
 
+@pytest.mark.slow
 def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():
     fit_loop = JointNet.fit_loop
 
@@ -138,6 +140,7 @@ def test_overhead_is_a_share_of_fit_and_leaves_the_net_as_it_was():
     assert JointNet.fit_loop is fit_loop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_rich", [True, False])
 def test_fits_that_are_watched_are_held_against_one_that_is_not(
     has_rich, monkeypatch, capsys
@@ -166,6 +169,7 @@ def test_fits_that_are_watched_are_held_against_one_that_is_not(
     )
 
 
+@pytest.mark.slow
 def test_searches_that_are_compared_train_the_same_ensembles(grid):
     ratio, apart, of_products = search.compared("search", grid, 1, 1, {1: ">= 5"})
 
@@ -175,6 +179,7 @@ def test_searches_that_are_compared_train_the_same_ensembles(grid):
     assert of_products.median > 1
 
 
+@pytest.mark.slow
 def test_searches_that_do_not_find_the_same_are_found_out(grid, monkeypatch):
     others = replace(grid, lams=(0.5, 1.0, 0.0), n_members=1).one_by_one(1)
     monkeypatch.setattr(search.Grid, "one_by_one", lambda *_: others)
@@ -184,6 +189,7 @@ def test_searches_that_do_not_find_the_same_are_found_out(grid, monkeypatch):
     assert apart.median > 0
 
 
+@pytest.mark.slow
 def test_products_are_not_timed_where_the_number_of_steps_is_not_known(grid):
     grid.member.set_params(train_split=ValidSplit(5, stratified=True))
 
@@ -210,6 +216,7 @@ def test_products_are_those_of_the_program(grid):
     assert of_an_epoch[0] == of_an_epoch[1] > 0
 
 
+@pytest.mark.slow
 @needs_linux
 def test_memory_of_a_search_is_a_share_of_what_it_may_take(grid):
     grid.member.set_params(module__hidden_layer_sizes=(10_000,), max_epochs=1)
@@ -248,6 +255,7 @@ def test_tables_say_the_same_in_markdown_and_csv(tmp_path):
     assert (tmp_path / "t.csv").read_text().splitlines()[1] == ",".join(cells)
 
 
+@pytest.mark.slow
 def test_the_command_keeps_the_questions_that_are_not_asked(tmp_path, monkeypatch):
     arguments = ["--config", "2x3", "--rounds", "1", "--out", str(tmp_path)]
     arguments += ["--json", str(tmp_path / "f.json")]
@@ -302,6 +310,7 @@ def test_a_cliff_in_a_curve_is_found(curve, costs, verdict):
     assert (found.subject, found.verdict) == (curve, verdict)
 
 
+@pytest.mark.slow
 def test_curves_are_measured_at_every_size_and_drawn(tmp_path, monkeypatch):
     sizes = {"members": [1, 1024], "classes": [2, 3]}
     for curve, few in sizes.items():

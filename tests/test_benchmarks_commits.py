@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from examples.benchmarks import commits
 
 
+@pytest.mark.slow
 def test_a_checkout_is_compared_with_itself(capsys):
     root = Path(__file__).parents[1]
     task = "step of 16 MLPs"

@@ -15,6 +15,7 @@ from examples.benchmarks.shipping import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
 def test_graphs_are_of_what_they_are_called(tmp_path):
     setting = Setting(synthetic(600, n_features=5, n_classes=3), n_members=4, hidden=3)

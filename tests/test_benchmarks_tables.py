@@ -192,6 +192,7 @@ def test_errors_are_in_units_of_the_target_and_a_share_of_its_variance():
 # -- models ------------------------------------------------------------------------
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("task", "name"),
     [(task, name) for task in TASKS for name in (models.FAST, *TASKS[task].sklearn)],

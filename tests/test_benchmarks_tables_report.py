@@ -129,6 +129,7 @@ def test_rmse_is_written_in_four_digits_of_any_scale():
     ]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("task", TASKS)
 def test_the_report_is_written_from_the_file_alone(task, tmp_path, monkeypatch):
     random = np.random.default_rng(0)

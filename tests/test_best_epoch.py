@@ -84,6 +84,7 @@ def test_the_best_epoch_is_the_one_that_the_members_are_of(iris, way, tmp_path):
     assert (clf.n_iter_, clf.best_epoch_) == (9, 9)
 
 
+@pytest.mark.core
 def test_the_best_epoch_is_kept_in_a_file(iris, tmp_path):
     net = tabular_classifier((3,), max_epochs=30, patience=3, lr=0.3)
     clf = JointEnsembleClassifier(net, 2, random_state=0).fit(*iris)

@@ -208,6 +208,7 @@ def members(folder):
     }
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("name", members(""))
 def test_an_epoch_shows_the_ensemble_that_was_trained_for_so_many(name, data, tmp_path):
     keeps = Keeps()
@@ -231,6 +232,7 @@ def test_epochs_are_shown_where_they_are_trained(device, data):
             np.testing.assert_allclose(found, of_fit, atol=1e-4)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_kind_of_targets_can_be_watched(kind):
     X, keeps = rows(), Keeps()
@@ -251,6 +253,7 @@ def test_out_of_bag_scores_come_with_the_members(data):
     assert first.oob_score_ == fits_of_n_epochs(clf, 1, *data).oob_score_
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("scoring", ["neg_log_loss", ["accuracy", "roc_auc"]])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_monitor_scores_as_ensembles_of_so_many_epochs_do(scoring, weighted, data):

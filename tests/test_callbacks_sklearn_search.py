@@ -98,6 +98,7 @@ def tree_of(kind, make, data, **params):
 # -- which tasks there are -------------------------------------------------------------
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("kind", [Hears, HearsAll])
 @pytest.mark.parametrize(
     ("way", "refit"), [*((way, True) for way in MEMBERS), ("program", False)]
@@ -122,6 +123,7 @@ class InPickles(Parallel):
         return super().__call__(cloudpickle.loads(cloudpickle.dumps(c)) for c in calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["program", "one by one"])
 def test_tasks_in_processes_are_those_of_grid_search(way, data, tmp_path, monkeypatch):
     monkeypatch.setattr(_grid, "Parallel", InPickles)
@@ -186,6 +188,7 @@ def test_after_a_program_that_failed_each_fit_comes_to_its_end_once(data, monkey
     assert ends == Counter({key: n for key, n in expected.items() if key[0] == "end"})
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_searches_over_every_kind_of_targets_can_be_watched(kind):
     keeps = Keeps()
@@ -202,6 +205,7 @@ def test_searches_over_every_kind_of_targets_can_be_watched(kind):
 # -- the ensembles ---------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("way", MEMBERS)
 def test_an_epoch_of_a_search_shows_the_ensemble_alone(way, data):
     X, y = data
@@ -268,6 +272,7 @@ class StopsOne(Stops):
         return asked and getattr(estimator, "lam", None) == 1
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("way", MEMBERS)
 def test_a_callback_stops_one_ensemble_of_a_search(way, data):
     fitted = [
@@ -284,6 +289,7 @@ def test_a_callback_stops_one_ensemble_of_a_search(way, data):
     )
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("what", ["begin", "end", "teardown"])
 @pytest.mark.parametrize("way", ["program", "one by one"])
 def test_an_error_of_a_callback_leaves_the_search_as_it_was(what, way, data):
@@ -316,6 +322,7 @@ def test_an_error_in_an_epoch_is_one_of_the_fit(way, data):
         clf.fit(*data)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.usefixtures("_handler")
 @pytest.mark.parametrize("way", ["program", "one by one"])
 @pytest.mark.parametrize("what", ["begin", "end"])

@@ -13,10 +13,10 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_classification
 from sklearn.metrics import balanced_accuracy_score, log_loss
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from tools import three_classes, weights
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -32,10 +32,7 @@ N_MEMBERS = 4
 
 @pytest.fixture
 def data():
-    X, y = make_classification(
-        n_samples=70, n_features=6, n_informative=4, n_classes=3, random_state=0
-    )
-    return X.astype(np.float32), np.array(["ant", "bee", "cat"])[y]
+    return three_classes(70, ["ant", "bee", "cat"])
 
 
 def member(**params):
@@ -59,18 +56,6 @@ def ensemble(net=None, **params):
         "device": "cpu",
     }
     return JointEnsembleClassifier(net, **{**defaults, **params})
-
-
-def weights(fitted):
-    """All weights of all members, (n_estimators, n_weights)."""
-    return np.array(
-        [
-            np.concatenate(
-                [t.detach().cpu().numpy().ravel() for t in m.module_.parameters()]
-            )
-            for m in fitted.estimators_
-        ]
-    )
 
 
 def initial_weights(clf, X, y):
@@ -100,6 +85,7 @@ def fitted(data, device):
 # -- predicting ----------------------------------------------------------------------
 
 
+@pytest.mark.core
 def test_probabilities_are_the_geometric_mean_of_the_members(fitted, data):
     X, _ = data
     proba = fitted.predict_proba(X)
@@ -310,6 +296,7 @@ def test_equal_weights_are_no_weights(data):
     np.testing.assert_allclose(weights(a), weights(b), atol=1e-5)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("lam", LAMS)
 def test_class_weights_are_sample_weights(data, lam):
     X, y = data
@@ -346,6 +333,7 @@ def test_weights_also_weigh_the_validation_loss(data):
 # -- determinism ---------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("lam", LAMS)
 def test_the_same_random_state_gives_the_same_model_bit_for_bit(data, lam, bootstrap):
@@ -385,6 +373,8 @@ def test_members_differ_from_each_other(data):
     assert len(np.unique(start, axis=0)) == N_MEMBERS
 
 
+@pytest.mark.core
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("random_state", [0, None])
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_global_random_states_are_left_alone(

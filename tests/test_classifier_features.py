@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_classification
 from sklearn.metrics import accuracy_score, log_loss
 from skorch import NeuralNetClassifier
 from skorch.callbacks import (
@@ -25,6 +24,7 @@ from skorch.callbacks import (
 )
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
+from tools import ensemble, skorch_net, three_classes, weights
 from torch import nn
 from torch.utils.data import DataLoader, Subset, WeightedRandomSampler
 from torch.utils.tensorboard import SummaryWriter
@@ -73,38 +73,12 @@ class Conv(nn.Module):
 
 @pytest.fixture
 def data():
-    X, y = make_classification(
-        n_samples=80, n_features=6, n_informative=4, n_classes=3, random_state=0
-    )
-    return X.astype(np.float32), y
+    return three_classes(80)
 
 
 def member(module=Net, **params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "lr": 0.1,
-        "max_epochs": 3,
-        "batch_size": 16,
-        "train_split": None,
-        "verbose": 0,
-    }
-    return NeuralNetClassifier(module, **{**defaults, **params})
-
-
-def ensemble(net, **params):
-    defaults = {"n_estimators": 3, "lam": 0.5, "random_state": 0, "device": "cpu"}
-    return JointEnsembleClassifier(net, **{**defaults, **params})
-
-
-def weights(fitted):
-    """All weights of all members, (n_estimators, n_weights)."""
-    return np.array(
-        [
-            np.concatenate(
-                [t.detach().cpu().numpy().ravel() for t in m.module_.parameters()]
-            )
-            for m in fitted.estimators_
-        ]
+    return skorch_net(
+        module, **{"lr": 0.1, "max_epochs": 3, "batch_size": 16, **params}
     )
 
 
@@ -650,6 +624,7 @@ def test_tensors_are_taken_as_arrays(data):
     assert isinstance(clf.predict(torch.from_numpy(X)), np.ndarray)
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     "convert",
     [
@@ -760,6 +735,7 @@ def test_an_initializer_sees_the_weights_of_one_member_at_a_time(digits):
     assert "Initializer" in clf.vectorization_.reason
 
 
+@pytest.mark.slow
 def test_a_smaller_ensembles_history_speaks_of_its_own_members(digits):
     X, y = digits
     clf = JointEnsembleClassifier(n_estimators=4, random_state=0).fit(X, y)

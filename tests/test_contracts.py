@@ -6,10 +6,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from kinds import KINDS, N_ROWS, Net, rows
+from kinds import KINDS, N_ROWS, Net, each_kind, rows
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GridSearchCV
+from tools import weights
 
 from sklearn_jointens import JointEnsembleClassifier, JointEnsembleRegressor
 from sklearn_jointens.training import DivergenceError
@@ -17,24 +18,12 @@ from sklearn_jointens.training import DivergenceError
 OF_CLASSES = [kind for kind in KINDS if kind.is_of_classes]
 OF_NUMBERS = [kind for kind in KINDS if not kind.is_of_classes]
 
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
 
 class Unlike(Net):
     """The same, with a path that depends on the rows."""
 
     def forward(self, x):
         return super().forward(x) if x.sum() > -torch.inf else x
-
-
-def weights(nets):
-    """All weights of each net, (n_nets, n_weights)."""
-    return np.array(
-        [
-            torch.cat([p.detach().ravel() for p in net.module_.parameters()]).numpy()
-            for net in nets
-        ]
-    )
 
 
 def trained_by_skorch(kind, members, X):
@@ -55,6 +44,7 @@ def trained_by_skorch(kind, members, X):
     return nets
 
 
+@pytest.mark.core
 @each_kind
 def test_lam_0_is_skorch_nets_trained_one_by_one(kind):
     X = rows()
@@ -63,12 +53,11 @@ def test_lam_0_is_skorch_nets_trained_one_by_one(kind):
     fitted = kind.ensemble(lam=0).fit(X, kind.y)
 
     alone = trained_by_skorch(kind, start.estimators_, X)
-    np.testing.assert_allclose(
-        weights(fitted.estimators_), weights(alone), rtol=1e-9, atol=1e-9
-    )
-    assert not np.allclose(weights(fitted.estimators_), weights(start.estimators_))
+    np.testing.assert_allclose(weights(fitted), weights(alone), rtol=1e-9, atol=1e-9)
+    assert not np.allclose(weights(fitted), weights(start))
 
 
+@pytest.mark.core
 @each_kind
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_one_member_is_the_prototype_at_any_lam(kind, lam):
@@ -79,14 +68,13 @@ def test_one_member_is_the_prototype_at_any_lam(kind, lam):
     fitted = kind.ensemble(n_estimators=1, lam=lam).fit(X, kind.y)
 
     (alone,) = trained_by_skorch(kind, start, X)
-    np.testing.assert_allclose(
-        weights(fitted.estimators_), weights([alone]), rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(weights(fitted), weights([alone]), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(
         fitted.history_[:, "train_loss"], alone.history[:, "train_loss"], rtol=1e-6
     )
 
 
+@pytest.mark.core
 @each_kind
 def test_the_loss_is_the_mean_member_loss_less_lam_times_the_diversity(kind):
     fitted = kind.ensemble(lam=0.7).fit(rows(), kind.y)
@@ -98,6 +86,7 @@ def test_the_loss_is_the_mean_member_loss_less_lam_times_the_diversity(kind):
         assert of_members == pytest.approx(np.mean(row["train_member_losses"]))
 
 
+@pytest.mark.core
 @each_kind
 def test_members_of_any_module_train_the_same(kind):
     X = rows()
@@ -107,11 +96,10 @@ def test_members_of_any_module_train_the_same(kind):
     other = kind.ensemble(kind.member().set_params(module=Unlike)).fit(X, kind.y)
 
     assert other.vectorization_.method != "structural"
-    np.testing.assert_allclose(
-        weights(other.estimators_), weights(structural.estimators_), atol=1e-9
-    )
+    np.testing.assert_allclose(weights(other), weights(structural), atol=1e-9)
 
 
+@pytest.mark.core
 @each_kind
 def test_dropping_members_is_predicting_with_the_rest(kind):
     X = rows()
@@ -148,6 +136,7 @@ def test_members_are_skorch_nets_that_predict_what_the_ensemble_says_of_them(kin
             np.testing.assert_allclose(predicted, own.predict(X), rtol=1e-9)
 
 
+@pytest.mark.core
 @each_kind
 def test_members_are_scored_as_scikit_learn_scores_them(kind):
     X, y = rows(), kind.y
@@ -166,6 +155,7 @@ def test_members_are_scored_as_scikit_learn_scores_them(kind):
     )
 
 
+@pytest.mark.core
 @each_kind
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_weights_of_rows_are_repeated_rows(kind, bootstrap):
@@ -181,9 +171,7 @@ def test_weights_of_rows_are_repeated_rows(kind, bootstrap):
         one = kind.ensemble(member).fit(X, y, sample_weight=counts)
         other = kind.ensemble(member).fit(np.repeat(X, counts, 0), y.repeat(counts, 0))
 
-    np.testing.assert_allclose(
-        weights(one.estimators_), weights(other.estimators_), rtol=1e-9, atol=1e-9
-    )
+    np.testing.assert_allclose(weights(one), weights(other), rtol=1e-9, atol=1e-9)
 
 
 @each_kind
@@ -203,6 +191,7 @@ def test_out_of_bag_rows_are_predicted_by_members_that_have_not_seen_them(kind):
     assert len(fitted.member_scores_) == 16
 
 
+@pytest.mark.core
 @each_kind
 def test_copies_by_pickle_and_file_predict_the_same(kind, tmp_path):
     X = rows()
@@ -221,6 +210,7 @@ def test_copies_by_pickle_and_file_predict_the_same(kind, tmp_path):
         np.testing.assert_array_equal(copied.member_scores_, fitted.member_scores_)
 
 
+@pytest.mark.core
 @each_kind
 def test_going_on_is_having_trained_for_longer(kind):
     """Without a state of the optimizer, and with rows in their order."""
@@ -235,12 +225,11 @@ def test_going_on_is_having_trained_for_longer(kind):
         bit_by_bit.partial_fit(X, y, **told)
 
     for other in (twice, bit_by_bit):
-        np.testing.assert_allclose(
-            weights(other.estimators_), weights(longer.estimators_), rtol=1e-9
-        )
+        np.testing.assert_allclose(weights(other), weights(longer), rtol=1e-9)
         assert other.n_iter_ == 5
 
 
+@pytest.mark.core
 @each_kind
 def test_the_search_is_grid_search_in_one_program(kind):
     X, y = rows(), kind.y
@@ -264,6 +253,7 @@ def test_the_search_is_grid_search_in_one_program(kind):
     assert np.isfinite(search.cv_results_["mean_test_member_score"]).all()
 
 
+@pytest.mark.core
 @each_kind
 def test_a_loss_that_is_no_number_stops_the_fit(kind):
     with pytest.raises(DivergenceError, match="Lower the member's 'lr'"):
@@ -282,6 +272,7 @@ def test_a_classifier_refuses_members_of_regressors(kind):
         JointEnsembleClassifier(kind.member()).fit(rows(), np.arange(N_ROWS) % 2)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
 def test_squared_error_trains_by_negative_correlation_learning(lam):
     """Liu & Yao (1999): ``(f_j - y)^2 - lam * (f_j - f)^2``, with f as a constant."""
@@ -309,4 +300,4 @@ def test_squared_error_trains_by_negative_correlation_learning(lam):
         torch.cat([p.detach().ravel() for p in module.parameters()]).numpy()
         for module in modules
     ]
-    np.testing.assert_allclose(weights(fitted.estimators_), expected, rtol=1e-9)
+    np.testing.assert_allclose(weights(fitted), expected, rtol=1e-9)

@@ -31,6 +31,7 @@ def written(choose_lam, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_choose_lam_writes_the_lams_that_its_scores_say(written):
     scores = pd.read_csv(written / "choose_lam_scores.csv")
     table = pd.read_csv(written / "choose_lam_log_loss.csv")
@@ -47,6 +48,7 @@ def test_choose_lam_writes_the_lams_that_its_scores_say(written):
         assert row["log-loss at best lam"].split()[0] == f"{-means[best]:.3f}"
 
 
+@pytest.mark.slow
 def test_choose_lam_draws_all_pictures_and_says_how_it_was_run(written):
     pictures = {path.name for path in written.glob("*.png")}
     first = (written / "choose_lam.md").read_text().splitlines()[0]
@@ -128,6 +130,7 @@ def test_regression_cases_fit_each_case_once_and_compare_on_the_same_seeds(
     assert (tmp_path / "regression_cases.png").exists()
 
 
+@pytest.mark.slow
 def test_the_case_of_small_members_is_one_where_joint_training_helps(regression_cases):
     few = regression_cases.CASES["many small members"]._replace(n_members=8)
 
@@ -142,6 +145,7 @@ def compare_ensembles(monkeypatch):
     return importlib.import_module("compare_ensembles")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_ensembles_are_compared_on_data_of_their_task(
     compare_ensembles, task, tmp_path, monkeypatch

@@ -27,6 +27,7 @@ def run(monkeypatch, tmp_path):
     return main
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_what_the_ensembles_say(run, tmp_path, monkeypatch):
     shown = run()
 

@@ -90,6 +90,7 @@ def test_a_run_is_kept_with_all_that_it_shows(folder):
     assert written == {".csv", ".md", ".png"}
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_run_again_and_no_other(folder, monkeypatch):
     run_command(MLPS, folder)
     before = {name: rows_of(folder, name) for name in ("mlps", "mlps_epochs")}
@@ -124,6 +125,7 @@ def test_a_committed_result_is_found_again():
             assert row[figure] == pytest.approx(kept[figure], abs=0.005)
 
 
+@pytest.mark.slow
 def test_other_methods_are_fitted_and_measured(folder):
     methods = "bagging BaggingClassifier stacking"
     run_command(f"mlps --sizes 16x64 --methods {methods} --epochs 20", folder)
@@ -136,6 +138,7 @@ def test_other_methods_are_fitted_and_measured(folder):
     assert tested["loss"].notna().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked", ["--sizes 1x1024", "--sizes 16x64 --lams 0.995"], ids=["net", "lam"]
 )
@@ -144,6 +147,7 @@ def test_what_is_there_is_shown(folder, asked):
     assert asked.split()[1] in (folder / "out" / "mlps_errors.md").read_text()
 
 
+@pytest.mark.slow
 def test_beyond_the_paper(folder):
     run_command("mlps --sizes 16x64 --lams 0.9 0.99 0.995 1 --epochs 1", folder)
     for setting in ("--flipped 0.2", "--images 60"):
@@ -299,6 +303,7 @@ def test_rate_and_decay_of_densenets_are_those_of_the_divided_loss():
             torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["perceptron", "SmallConvNet"])
 def test_capacity_is_shown_for_each_size(folder, kind):
     run_command(f"capacity --members {kind} --lams 1 --images 60 --epochs 1", folder)
@@ -309,6 +314,7 @@ def test_capacity_is_shown_for_each_size(folder, kind):
     ]
 
 
+@pytest.mark.slow
 def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs):
     run_command("densenets --images 24 --lams 1 --epochs 2", tmp_path, data=False)
     runs = rows_of(tmp_path, "densenets")
@@ -318,6 +324,7 @@ def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs)
     assert f" {of_joint:.1f} " in (tmp_path / "out" / "densenets.md").read_text()
 
 
+@pytest.mark.slow
 def test_each_member_is_followed_epoch_by_epoch(folder):
     command = "dominance --ensembles 10xSmallConvNet-1 16x64 --lams 1 --epochs 2"
     run_command(command, folder)

@@ -24,6 +24,7 @@ def noise(n_samples=200):
     return X, generator.randint(2, size=n_samples)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("random_state", [0, None])
 def test_out_of_bag_scores_stay_honest_when_training_goes_on(random_state):
     """Bags were drawn anew, and members were scored on rows they had learned."""
@@ -132,6 +133,7 @@ def test_a_callback_that_waits_for_validation_is_told_of_train_split(digits):
         JointEnsembleClassifier(member).fit(*digits)
 
 
+@pytest.mark.slow
 def test_predict_takes_some_of_the_members(digits):
     X, y = digits
     clf = JointEnsembleClassifier(n_estimators=4, random_state=0).fit(X, y)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Callback, EarlyStopping, ParamMapper
 from skorch.dataset import ValidSplit
+from tools import skorch_net, weights
 from torch import nn
 
 from sklearn_jointens import (
@@ -51,24 +52,12 @@ class Counting(Callback):
 
 
 def member(module=Net, kind=NeuralNetClassifier, **params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "max_epochs": 1,
-        "train_split": None,
-        "verbose": 0,
-    }
-    return kind(module, **{**defaults, **params})
+    settings = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1}
+    return skorch_net(module, kind, **{**settings, **params})
 
 
 def small_table(**params):
     return tabular_classifier((4,), max_epochs=1, **params)
-
-
-def weights(fitted):
-    return [
-        torch.cat([p.detach().flatten() for p in m.module_.parameters()]).numpy()
-        for m in fitted.estimators_
-    ]
 
 
 def refused(name, before, now, when):
@@ -81,6 +70,7 @@ def refused(name, before, now, when):
 # -- new members beside old ones -----------------------------------------------------
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("dropped", [[0], [1], [2], [0, 2]], ids=str)
 @pytest.mark.parametrize("kept_as", ["copy", "pickle", "file"])
 def test_new_members_are_none_that_were_dropped_or_stayed(
@@ -255,6 +245,7 @@ PROTOTYPES = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.filterwarnings("ignore::sklearn_jointens._members.IdenticalMembersWarning")
 @pytest.mark.parametrize(
     ("prototype", "how"),

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, KFold
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import SliceDict
+from tools import weights
 from torch import nn
 from torch.utils.data import Subset, TensorDataset
 
@@ -45,16 +46,10 @@ def narrow(**params):
     return member(module__dtype=torch.float32, **params)
 
 
-def weights(fitted):
-    return [
-        torch.cat([p.detach().flatten() for p in m.module_.parameters()]).numpy()
-        for m in fitted.estimators_
-    ]
-
-
 # -- weights -------------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("exponent", [-1000, -166, 126, 1000])
 @pytest.mark.parametrize("maker", MAKERS)
 def test_weights_count_relative_to_one_another(iris, maker, exponent):
@@ -262,6 +257,7 @@ def read_only(values):
     return values
 
 
+@pytest.mark.quick(2)
 @pytest.mark.usefixtures("_warns_always")
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("labels", [np.int64, np.float64, "U1"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from inspected import BY_NAME, each_kind, fitted
-from kinds import rows
+from inspected import BY_NAME, fitted
+from kinds import each_kind, rows
 from scipy.special import log_softmax
 from sklearn.base import clone
 from sklearn.metrics import log_loss
@@ -162,6 +162,7 @@ def test_offsets_that_cancel_are_seen_through(name):
     assert (after.codependence > before.codependence).all()
 
 
+@pytest.mark.quick(3)
 @each_kind
 def test_every_kind_has_a_finite_report(kind):
     report = report_of(kind.name)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from inspected import BY_NAME, each_kind, fitted, integer_weights
-from kinds import rows
+from inspected import BY_NAME, fitted, integer_weights
+from kinds import each_kind, rows
 from sklearn.metrics import log_loss
 
 from sklearn_jointens.inspection import _subsets, member_contributions

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from kinds import KINDS, Net, rows
+from kinds import KINDS, Net, each_kind, rows
 from regression_tools import data, ensemble, in_units, table
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV
@@ -70,6 +70,7 @@ def assert_identity(parts):
     np.testing.assert_allclose(parts.member_loss, parts.member_losses.mean(axis=0))
 
 
+@pytest.mark.quick(24)
 @every_case
 @pytest.mark.parametrize("by", [None, "row", "class"])
 @pytest.mark.parametrize("sample_weight", [None, WEIGHT])
@@ -102,7 +103,7 @@ def test_losses_of_members_are_what_their_criterion_says(name, is_weighed):
     np.testing.assert_allclose(parts.member_losses, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@each_kind
 def test_loss_of_the_ensemble_on_what_it_learns_from_is_in_its_history(kind):
     net = kind.member(max_epochs=1, batch_size=len(X), lr=0.0)
     model = kind.ensemble(net).fit(X, kind.y)
@@ -114,6 +115,7 @@ def test_loss_of_the_ensemble_on_what_it_learns_from_is_in_its_history(kind):
         np.testing.assert_allclose(parts[name], last[f"train_{name}"], atol=1e-6)
 
 
+@pytest.mark.quick(12)
 @every_case
 @pytest.mark.parametrize("by", ["row", "class"])
 @pytest.mark.parametrize("sample_weight", [None, WEIGHT])
@@ -206,7 +208,7 @@ def test_numbers_are_in_the_units_that_they_are_learned_in():
     np.testing.assert_allclose(parts.diversity, spread.mean(), rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@each_kind
 def test_one_member_is_the_ensemble(kind):
     parts = diversity_decomposition(fitted(kind.name, n_estimators=1), X, kind.y)
 

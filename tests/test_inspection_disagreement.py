@@ -26,12 +26,6 @@ NUMBERS = [kind.name for kind in KINDS if not kind.is_of_classes]
 SAYS = np.array([["ant", "bee", "bee", "cat"], ["ant", "ant", "bee", "ant"]])
 
 
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
-
-
 @cache
 def fitted(name, n_estimators=4):
     kind = OF[name]

@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tools import legend_texts
 
 from sklearn_jointens import (
     JointEnsembleClassifierCV,
@@ -29,12 +30,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 LAMS = [0, 0.5, 0.9, 0.99, 1]
-
-
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -92,10 +87,6 @@ def dial_data():
 
 def search_dial(params, **settings):
     return GridSearchCV(Dial(), params, cv=KFold(2), **settings).fit(*dial_data())
-
-
-def legend_texts(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 # -- what is drawn -------------------------------------------------------------------
@@ -307,6 +298,7 @@ def test_a_lam_that_was_tried_twice_stands_at_one_place():
     np.testing.assert_allclose(drawn, [[0, 0.1], [0, 0.2], [1, 0.3]])
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("x_scale", ["even", "linear"])
 @pytest.mark.parametrize("width", [3, 6.4, 12])
 @pytest.mark.parametrize(
@@ -719,6 +711,7 @@ def test_axes_with_other_places_of_lams_are_refused(arrays, lams, x_scale):
         other.plot(ax=axes, x_scale=x_scale)
 
 
+@pytest.mark.slow
 def test_matplotlib_is_needed_for_plotting_only():
     script = """
 import sys

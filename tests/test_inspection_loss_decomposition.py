@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from kinds import KINDS, rows
+from kinds import KINDS, each_kind, rows
 from sklearn.linear_model import LinearRegression
 from torch import nn
 
@@ -18,12 +18,6 @@ import matplotlib.pyplot as plt
 CLASSES, NUMBERS = KINDS[0], KINDS[4]
 
 
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
-
-
 def drawn(display):
     return {
         name: display.lines_[name].get_ydata()
@@ -31,7 +25,7 @@ def drawn(display):
     }
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@each_kind
 def test_history_is_drawn_epoch_by_epoch(kind):
     fitted = kind.ensemble().fit(rows(), kind.y)
 

@@ -3,13 +3,14 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
-from kinds import KINDS, rows
+from kinds import KINDS, each_kind, rows
 from matplotlib.colors import to_rgba
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.dataset import ValidSplit
+from tools import legend_texts
 
 from sklearn_jointens import JointEnsembleClassifier, MemberFolds
 from sklearn_jointens.inspection import MemberCurvesDisplay
@@ -19,12 +20,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 CLASSES, NUMBERS = KINDS[0], KINDS[4]
-
-
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +34,6 @@ def validated():
 
 def column(ensemble, name):
     return np.array([row[name] for row in ensemble.history_])
-
-
-def legend_texts(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def drawn_members(display):
@@ -115,7 +106,7 @@ def test_members_folds_are_not_taken_for_rows_of_the_ensemble():
     )
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@each_kind
 def test_every_kind_of_targets_can_be_drawn(kind):
     fitted = kind.ensemble().fit(rows(), kind.y)
 

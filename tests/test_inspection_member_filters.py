@@ -15,12 +15,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
-
-
 class Seeing(nn.Module):
     """A convolution, its batch norm, and a linear layer; images have 5 x 6 pixels."""
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from inspected import BY_NAME, each_kind, fitted, integer_weights
-from kinds import rows
+from inspected import BY_NAME, fitted, integer_weights
+from kinds import each_kind, rows
 from scipy.stats import norm
 from sklearn.metrics import log_loss, mean_squared_error
 from sklearn.model_selection import GridSearchCV
@@ -75,6 +75,7 @@ def dropped_greedily(ensemble, loss, weight=None):
 # -- the path --------------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @each_loss
 @pytest.mark.parametrize("rows_at_once", [7, 64])
 def test_greedy_drops_whom_the_loss_misses_least(monkeypatch, name, rows_at_once):

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
-from kinds import KINDS, rows
+from kinds import KINDS, each_kind, rows
 from matplotlib import rcParams
 from pages import Page, near, read
 from sklearn.exceptions import NotFittedError
@@ -39,13 +39,6 @@ CLASSES, LABELS, NUMBERS = KINDS[0], KINDS[3], KINDS[4]
 
 ALWAYS = ["about", "scores", "learning", "uncertainty"]
 OF_SEVERAL = ["members", "dominance", "robustness", "diversity", "pruning"]
-
-
-@pytest.fixture
-def _quick(monkeypatch):
-    """Pages whose pictures are not looked at have empty ones."""
-    panels = "sklearn_jointens.inspection._panels"
-    monkeypatch.setattr(f"{panels}.svg_of", lambda draw: b"<svg/>")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +104,8 @@ def test_every_picture_is_told_in_words(made):
     assert page.tags["figcaption"] == page.tags["figure"]
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.quick(2)
+@each_kind
 def test_every_kind_of_targets_has_its_sections(kind):
     fitted = kind.ensemble().fit(rows(), kind.y)
 
@@ -121,6 +115,7 @@ def test_every_kind_of_targets_has_its_sections(kind):
     assert sorted(page.sections) == sorted(expected)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("kind", [CLASSES, LABELS, NUMBERS], ids=lambda kind: kind.name)
 def test_one_member_has_nobody_to_be_compared_with(kind):
     fitted = kind.ensemble(n_estimators=1).fit(rows(), kind.y)
@@ -135,7 +130,7 @@ def test_one_member_has_nobody_to_be_compared_with(kind):
     assert " less diversity 0." in page.text
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_names_of_classes_are_escaped():
     names = np.array(['<script>alert("1")</script>', "a & b", "'</td>'"])
     y = names[np.searchsorted(np.unique(CLASSES.y), CLASSES.y)]
@@ -152,6 +147,7 @@ def test_names_of_classes_are_escaped():
 # -- its numbers ---------------------------------------------------------------------
 
 
+@pytest.mark.core
 def test_numbers_are_those_of_the_functions(fitted, made):
     page, X, y = read(made), rows(), CLASSES.y
 
@@ -187,7 +183,7 @@ def test_members_are_listed_with_what_they_give(fitted, made):
         assert near(gives, found.contributions[j])
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_of_many_members_the_best_and_the_weakest_are_listed():
     fitted = NUMBERS.ensemble(n_estimators=13).fit(rows(), NUMBERS.y)
 
@@ -212,7 +208,7 @@ def test_robustness_and_pruning_are_told(fitted, made):
     assert near(page.row("Parameters")[0], found.n_parameters)
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_dominance_is_that_of_the_epoch_whose_weights_are_left():
     fitted = NUMBERS.ensemble().fit(rows(), NUMBERS.y)
     fitted.history_[1]["restored"] = True
@@ -226,7 +222,7 @@ def test_dominance_is_that_of_the_epoch_whose_weights_are_left():
     assert page.cells[at + 1 : at + 7] == ["2", "0.75", "0", "0.25", "1", "0"]
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_a_history_without_members_leaves_learning_out():
     fitted = NUMBERS.ensemble(NUMBERS.member(max_epochs=0)).fit(rows(), NUMBERS.y)
 
@@ -235,7 +231,7 @@ def test_a_history_without_members_leaves_learning_out():
     assert not {"learning", "dominance"}.intersection(sections)
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_uncertainty_of_wrong_rows_stands_beside_that_of_right_ones():
     fitted = LABELS.ensemble(lam=0.0).fit(rows(), LABELS.y)
 
@@ -255,7 +251,7 @@ def test_spread_that_was_rewarded_is_told(made):
     assert "lam = 0.5 has rewarded the members" in read(made).text
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_signs_of_collusion_need_the_rows_of_training(fitted, made):
     X, y = rows(), CLASSES.y
     independent = CLASSES.ensemble(lam=0.0).fit(X, y)
@@ -269,7 +265,7 @@ def test_signs_of_collusion_need_the_rows_of_training(fitted, made):
     assert near(theirs, found.independent.train_diversity)
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_scoring_and_weights_count(fitted):
     weight = np.repeat([1.0, 3.0], 30)
 
@@ -284,7 +280,7 @@ def test_scoring_and_weights_count(fitted):
     assert near(shown, loss.ensemble_loss)
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_rows_that_are_all_right_have_none_that_are_wrong():
     X = rows()
     y = (X[:, 0] > 0).astype(int)
@@ -299,7 +295,7 @@ def test_rows_that_are_all_right_have_none_that_are_wrong():
 # -- where it comes from, and where it goes ------------------------------------------
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_it_is_the_same_after_pickling_and_from_a_file(fitted, tmp_path):
     fitted.save(tmp_path / "ensemble")
     loaded = JointEnsembleClassifier.load(tmp_path / "ensemble", CLASSES.member())
@@ -312,14 +308,14 @@ def test_it_is_the_same_after_pickling_and_from_a_file(fitted, tmp_path):
         assert "learning" in page.sections
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_some_of_the_members_have_a_report(fitted):
     page = read(fitted.drop_members([1]).report(rows(), CLASSES.y))
 
     assert "JointEnsembleClassifier with 2 members" in page.text
 
 
-@pytest.mark.usefixtures("_quick")
+@pytest.mark.usefixtures("_no_pictures")
 def test_searches_and_pipelines_have_one():
     X, y = rows(), CLASSES.y
     search = CLASSES.search().fit(X, y)
@@ -360,6 +356,7 @@ def test_notebooks_show_the_page_in_a_frame(made):
     assert "KiB" in repr(made)
 
 
+@pytest.mark.slow
 def test_pictures_are_the_same_again_and_matplotlib_as_it_was(fitted, made):
     before = dict(rcParams)
     with plt.style.context("dark_background"):
@@ -392,6 +389,7 @@ def test_wrong_parameters_are_named(fitted, name, value):
         fitted.report(rows(), CLASSES.y, **{name: value})
 
 
+@pytest.mark.slow
 def test_matplotlib_is_needed_and_named():
     script = """
 import sys

@@ -23,8 +23,11 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 CLASSES, LABELS, NUMBERS = (BY_NAME[name] for name in ("classes", "labels", "numbers"))
 
 
-@pytest.fixture(autouse=True)
-def drawn(monkeypatch, request):
+pytestmark = pytest.mark.usefixtures("_no_pictures")
+
+
+@pytest.fixture
+def drawn(monkeypatch):
     """Axes of the pictures, which are drawn and not written."""
     seen = []
 
@@ -52,6 +55,7 @@ def fitted():
 # -- what it is given ----------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("drawn")
 def test_frames_are_read_under_the_names_of_their_columns():
     X = pd.DataFrame(rows(), columns=list("abcd"))
     ensemble = CLASSES.ensemble(n_estimators=2).fit(X, CLASSES.y)
@@ -222,6 +226,7 @@ def test_units_of_numbers_are_told():
     assert "y's own units, squared" in page.text
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("is_better", [False, True])
 def test_whether_the_ensemble_beats_its_best_member_is_told(fitted, is_better):
     X, y = rows(), CLASSES.y

@@ -21,16 +21,9 @@ from sklearn_jointens.inspection import (
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt
 
 X = rows()
 OF = {kind.name: kind for kind in KINDS}
-
-
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
 
 
 @cache

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from inspected import BY_NAME, each_kind, fitted, integer_weights
-from kinds import rows
+from inspected import BY_NAME, fitted, integer_weights
+from kinds import each_kind, rows
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, r2_score
@@ -61,6 +61,7 @@ def test_rows_are_predicted_by_members_of_their_own(kind):
             assert curve.scores[point, repeat] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.core
 @each_kind
 def test_subset_of_a_batch_is_an_ensemble(kind):
     curve = curve_of(kind.name, subset="batch", n_repeats=3)

@@ -8,6 +8,7 @@ import pytest
 from inspected import BY_NAME, fitted
 from kinds import rows
 from matplotlib.colors import same_color
+from tools import legend_texts
 
 from sklearn_jointens import inspection
 from sklearn_jointens.inspection import RobustnessCurveDisplay, robustness_curve
@@ -20,19 +21,9 @@ X, Y = rows(), BY_NAME["classes"].y
 SCORES = np.array([[0.9, 0.9], [0.8, 0.7], [0.5, 0.3]])
 
 
-@pytest.fixture(autouse=True)
-def _no_figure_stays():
-    yield
-    plt.close("all")
-
-
 def display_of(**params):
     settings = {"scores": SCORES, "n_dropped": [0, 5, 9], "n_members": 10}
     return RobustnessCurveDisplay(**{**settings, **params})
-
-
-def legend_texts(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
 # -- what is drawn ---------------------------------------------------------------------

@@ -94,6 +94,7 @@ def test_diversity_is_that_of_the_loss(name):
         np.testing.assert_allclose(measures.diversity, mean)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", CONVEX)
 def test_diversity_that_depends_on_the_target_is_not_known(name):
     assert uncertainty(fitted(name), X).diversity is None

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
+from tools import skorch_net
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier
@@ -16,8 +16,7 @@ from sklearn_jointens.nn import vectorize_members
 
 
 def ensemble(module, **params):
-    defaults = {"criterion": nn.CrossEntropyLoss, "max_epochs": 3, "lr": 0.1}
-    net = NeuralNetClassifier(module, **defaults | params, train_split=None, verbose=0)
+    net = skorch_net(module, **{"max_epochs": 3, "lr": 0.1, **params})
     return JointEnsembleClassifier(net, n_estimators=3, random_state=0)
 
 
@@ -76,6 +75,7 @@ class Closes(Callback):
             assert net.module_.inner[-1].p == 0.5
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("module", "way"), WAYS)
 def test_what_a_callback_sets_in_the_module_holds_for_all_members(iris, module, way):
     """It raised an AttributeError, or was set where nothing looked at it."""

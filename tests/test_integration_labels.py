@@ -33,6 +33,7 @@ def blobs():
     return X, y
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("labels", KINDS.values(), ids=KINDS)
 def test_labels_of_any_type_are_learned_as_their_numbers_are(labels, clf, blobs):
     X, y = blobs
@@ -53,6 +54,7 @@ def test_labels_of_any_type_are_learned_as_their_numbers_are(labels, clf, blobs)
         assert set(member.predict(X).tolist()) <= set(labels.tolist())
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "as_labels",
     [
@@ -95,6 +97,7 @@ def test_two_classes_have_two_columns(clf, blobs):
     assert clf.member_proba(X).shape == (3, 90, 2)
 
 
+@pytest.mark.slow
 def test_a_hundred_classes(clf):
     X, y = make_blobs(
         400, centers=100, n_features=8, center_box=(-1, 1), cluster_std=0.02,

@@ -25,6 +25,7 @@ def clf():
 # -- joblib ----------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_fits_are_the_same_in_any_backend(backend, clf, digits):
     X, y = digits
@@ -39,6 +40,7 @@ def test_fits_are_the_same_in_any_backend(backend, clf, digits):
         np.testing.assert_array_equal(one.member_proba(X), direct.member_proba(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "threading"])
 def test_a_fitted_ensemble_predicts_the_same_in_any_backend(backend, clf, digits):
     X, y = digits

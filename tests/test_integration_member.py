@@ -38,6 +38,7 @@ def test_alone_with_string_labels(member, digits, digits_test):
     assert cross_val_score(member, X, names[y], cv=FOLDS).min() > 0.8
 
 
+@pytest.mark.slow
 def test_alone_in_a_search(member, digits):
     grid = {"lr": [0.0, 0.02], "module__hidden_layer_sizes": [(8,), (16,)]}
 
@@ -47,6 +48,7 @@ def test_alone_in_a_search(member, digits):
     assert search.best_score_ > 0.8
 
 
+@pytest.mark.slow
 def test_in_bagging(member, digits, digits_test):
     X, y = digits
     bag = BaggingClassifier(member, n_estimators=3, random_state=0).fit(X, y)
@@ -62,6 +64,7 @@ def test_in_bagging_in_parallel(member, digits, digits_test):
     assert bag.fit(*digits).score(*digits_test) > 0.8
 
 
+@pytest.mark.slow
 def test_in_stacking(member, digits, digits_test):
     X, y = digits
     members = [("narrow", member), ("wide", mlp_classifier(max_epochs=5, lr=0.02))]

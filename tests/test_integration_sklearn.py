@@ -69,6 +69,23 @@ def by_hand(clf, X, y, method="predict_proba"):
 # -- the mission's line ----------------------------------------------------------------
 
 
+@pytest.mark.core
+@pytest.mark.usefixtures("_small_default_members")
+def test_lam_of_small_ensembles_is_searched(iris):
+    X, y = iris
+    ensemble = JointEnsembleClassifier(n_estimators=2, random_state=0)
+
+    search = GridSearchCV(ensemble, {"lam": LAMS}, cv=2).fit(X, y)
+
+    assert len(search.cv_results_["mean_test_score"]) == 4
+    assert search.best_score_ > 0.8
+    direct = clone(ensemble).set_params(lam=search.best_params_["lam"])
+    np.testing.assert_array_equal(
+        search.predict_proba(X), direct.fit(X, y).predict_proba(X)
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_lam_is_searched(n_jobs, digits, digits_test):
     X, y = digits
@@ -87,6 +104,7 @@ def test_lam_is_searched(n_jobs, digits, digits_test):
     )
 
 
+@pytest.mark.slow
 def test_lam_is_searched_at_the_end_of_a_pipeline(digits, digits_test):
     X, y = digits
     pipe = make_pipeline(StandardScaler(), JointEnsembleClassifier())
@@ -147,6 +165,7 @@ def test_column_transformer_with_sparse_one_hot_columns(clf):
 # -- searches --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_grid_search_gives_the_same_in_parallel(clf, digits):
     X, y = digits
     grid = {"lam": [0, 1], "estimator__lr": [0.01, 0.02]}
@@ -170,6 +189,7 @@ def test_grid_search_over_the_member_itself(clf, digits):
     assert search.best_params_["estimator"].lr == 0.02
 
 
+@pytest.mark.slow
 def test_halving_grid_search(clf, digits):
     X, y = digits
     search = HalvingGridSearchCV(
@@ -188,6 +208,7 @@ def test_halving_grid_search(clf, digits):
     assert len(search.best_estimator_.history_) == 6
 
 
+@pytest.mark.slow
 def test_randomized_search(clf, digits):
     X, y = digits
     search = RandomizedSearchCV(
@@ -203,6 +224,7 @@ def test_randomized_search(clf, digits):
 # -- cross-validation ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_cross_validate(clf, digits):
     X, y = digits
     scoring = ["accuracy", "neg_log_loss", "roc_auc_ovr"]
@@ -216,6 +238,7 @@ def test_cross_validate(clf, digits):
     assert result["test_roc_auc_ovr"].min() > 0.95
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
 def test_cross_val_predict(clf, digits, method):
     X, y = digits
@@ -235,6 +258,7 @@ def test_learning_curve(clf, digits):
     assert scores[1].mean() > scores[0].mean()
 
 
+@pytest.mark.slow
 def test_learning_curve_by_partial_fit(clf, digits):
     X, y = digits
 
@@ -266,6 +290,7 @@ def test_calibrated_classifier(clf, digits, digits_test):
     assert calibrated.score(*digits_test) > 0.8
 
 
+@pytest.mark.slow
 def test_stacking_over_ensembles(clf, digits, digits_test):
     X, y = digits
     ensembles = [("independent", clone(clf).set_params(lam=0)), ("joint", clf)]

@@ -5,11 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_classification
 from sklearn.metrics import accuracy_score
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.dataset import Dataset, ValidSplit, unpack_data
-from small_nets import LogitColumn, Net
+from tools import LogitColumn, Net, ensemble, skorch_net, three_classes
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -21,24 +20,12 @@ LABELS = np.array(["a", "b", "c"])
 
 @pytest.fixture
 def data():
-    X, y = make_classification(
-        n_samples=60, n_features=6, n_informative=4, n_classes=3, random_state=0
-    )
-    return X.astype(np.float32), LABELS[y]
+    return three_classes(60, LABELS)
 
 
 def member(kind=NeuralNetClassifier, module=Net, **params):
-    defaults = {"lr": 0.2, "max_epochs": 2, "batch_size": 16, "train_split": None}
-    if kind is not NeuralNetBinaryClassifier and not issubclass(
-        kind, NeuralNetBinaryClassifier
-    ):
-        defaults["criterion"] = nn.CrossEntropyLoss
-    return kind(module, **{**defaults, "verbose": 0, **params})
-
-
-def ensemble(net, **params):
-    defaults = {"n_estimators": 3, "lam": 0.5, "random_state": 0}
-    return JointEnsembleClassifier(net, **{**defaults, **params})
+    settings = {"lr": 0.2, "max_epochs": 2, "batch_size": 16}
+    return skorch_net(module, kind, **{**settings, **params})
 
 
 def geometric_mean(proba):

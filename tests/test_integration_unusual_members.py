@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from skorch import NeuralNetClassifier
+from tools import skorch_net
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations, prune
@@ -15,10 +15,8 @@ from sklearn_jointens.nn import vectorize_members
 
 
 def ensemble(module, **params):
-    defaults = {"criterion": nn.CrossEntropyLoss, "max_epochs": 2, "lr": 0.05}
-    net = NeuralNetClassifier(
-        module, **defaults | params, train_split=None, verbose=0, batch_size=100
-    )
+    settings = {"max_epochs": 2, "lr": 0.05, "batch_size": 100}
+    net = skorch_net(module, **{**settings, **params})
     return JointEnsembleClassifier(net, n_estimators=3, lam=0.9, random_state=0)
 
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 from joblib import parallel_config
 from search_tools import member, search
-from sklearn.datasets import make_classification
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import ValidSplit
+from tools import OwnCallback, two_classes
 
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens._guards import all_or_nothing
@@ -35,7 +35,7 @@ def _handler():
 
 @pytest.fixture
 def data():
-    return make_classification(n_samples=60, n_features=6, random_state=0)
+    return two_classes(60)
 
 
 def ctrl_c(*args, **kwargs):
@@ -50,10 +50,6 @@ class CtrlC(Callback):
             # A process of a search that was started before, by a shell as above.
             signal.signal(signal.SIGINT, signal.default_int_handler)
         ctrl_c()
-
-
-class Quiet(Callback):
-    """A user's own, so that ensembles are trained one by one."""
 
 
 # -- which is which --------------------------------------------------------------------
@@ -235,6 +231,7 @@ def world():
     return torch.get_rng_state().tolist(), random.getstate(), numpy_state[1].tolist()
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("step", [1, 4, 11])
 @pytest.mark.parametrize("fitted_before", [False, True])
 def test_ctrl_c_ends_the_search_and_leaves_it_as_it_was(
@@ -305,6 +302,7 @@ def test_ctrl_c_in_a_scorer(data):
     assert fit_is_interrupted(search(scoring=ctrl_c), data)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_ctrl_c_in_a_callback_ends_the_search(n_jobs, data):
     """It was taken for the callback's own, and the half trained was scored."""
@@ -315,7 +313,7 @@ def test_ctrl_c_in_a_callback_ends_the_search(n_jobs, data):
 def test_ctrl_c_between_callbacks_ends_the_search(data, monkeypatch):
     """skorch ends the fit, and the search went on with what was half trained."""
     monkeypatch.setattr(JointNet, "train_step", ctrl_c)
-    assert fit_is_interrupted(search(member(callbacks=[Quiet()])), data)
+    assert fit_is_interrupted(search(member(callbacks=[OwnCallback()])), data)
 
 
 @pytest.mark.parametrize("fitted_before", [False, True])
@@ -400,12 +398,13 @@ PLACES = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     ("way", "place"),
     [(way, place) for way, places in PLACES.items() for place in places.split()],
 )
 def test_ctrl_c_is_raised_wherever_it_comes(way, place, data):
-    callbacks = [] if way == "program" else [("quiet", Quiet())]
+    callbacks = [] if way == "program" else [("quiet", OwnCallback())]
     clf = search(stopping_member(*callbacks, patience=2), lams=(0.0, 0.5), cv=2)
     clf.fit(*data)
 
@@ -465,7 +464,7 @@ def test_a_fit_keeps_what_it_has_learned(stops, data):
 
 def test_ctrl_c_before_anything_was_learned_is_no_other_error(data):
     """Callbacks failed at the end of a training that had no epoch."""
-    net = stopping_member(Quiet()).set_params(
+    net = stopping_member(OwnCallback()).set_params(
         callbacks__stop__load_best=True, train_split=ctrl_c
     )
 
@@ -484,7 +483,7 @@ def test_ctrl_c_after_the_training_leaves_the_ensemble_as_it_was(data, monkeypat
 
 def test_ctrl_c_in_another_epoch_leaves_the_ensemble_usable(data):
     X, y = data
-    net = member(callbacks=[("own", Quiet())])
+    net = member(callbacks=[("own", OwnCallback())])
     clf = ensemble(net).fit(X, y)
     proba = clf.member_proba(X)
     dict(clf.net_.callbacks_)["own"].on_train_end = ctrl_c

@@ -161,6 +161,7 @@ def test_unpickling_does_not_wait_for_a_fit(fitted):
     np.testing.assert_array_equal(done[0].predict_proba(X), clf.predict_proba(X))
 
 
+@pytest.mark.core
 def test_a_grid_search_in_threads_is_a_grid_search(iris):
     """Fits failed now and then, or came out otherwise, beside one another."""
     X, y = iris
@@ -174,6 +175,7 @@ def test_a_grid_search_in_threads_is_a_grid_search(iris):
         np.testing.assert_array_equal(beside[name], alone[name])
 
 
+@pytest.mark.slow
 def test_threads_do_not_disturb_one_another(tmp_path):
     report = threads.run(1.0, tmp_path)
     assert len(report) == 4

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from family_cases import every_family
+from family_cases import CASES, every_family
+from tools import value_and_gradient
 
 from sklearn_jointens.losses import joint_loss, joint_terms
 
@@ -26,13 +27,6 @@ def weights(kind, *lead, n_members=N_MEMBERS, n_samples=N_SAMPLES):
     counts[..., 0] = 0  # a row that no member sees
     counts[..., 1] = 1
     return counts
-
-
-def value_and_gradient(loss, free):
-    free = free.detach().clone().requires_grad_()
-    value = loss(free)
-    (gradient,) = torch.autograd.grad(value, free)
-    return value.detach(), gradient
 
 
 def assert_close(actual, expected):
@@ -74,6 +68,7 @@ def test_rows_lose_what_the_criterion_averages(case):
         assert_close(found * of_row, rows)
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("lam", LAMS)
 @every_weight
 @every_family
@@ -91,6 +86,7 @@ def test_joint_loss_is_eq_4_with_the_gradient_that_autograd_finds(case, kind, la
     )
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("by_member", [False, True])
 @pytest.mark.parametrize("lam", LAMS)
 @every_family
@@ -110,6 +106,7 @@ def test_integer_weights_equal_repeated_rows(case, lam, by_member):
     )
 
 
+@pytest.mark.core
 @every_weight
 @every_family
 def test_eq_4_equals_eq_5_and_diversity_is_never_negative(case, kind):
@@ -286,6 +283,7 @@ def assert_same_terms(found, expected):
             assert_close(got, wanted)
 
 
+@pytest.mark.quick(52)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n_members", [1, N_MEMBERS])
 @every_weight
@@ -366,7 +364,7 @@ def test_gradient_scale_scales_the_gradient_and_nothing_else(case):
 
 
 def test_a_group_does_not_depend_on_the_others():
-    case = next(iter(every_family.args[1]))
+    case = CASES["cross entropy"]
     outputs = case.outputs(case.free(N_GROUPS * N_MEMBERS, N_SAMPLES))
     y, weight = case.targets(N_GROUPS, N_SAMPLES), weights("by row", N_GROUPS)
     lam, order = torch.tensor(GROUP_LAMS), torch.tensor([3, 1])

@@ -1,11 +1,11 @@
 """Which criteria have a family, and what is said of the others."""
 
 import math
-import re
 
 import pytest
 import torch
 from family_cases import CASES
+from tools import raises_whole
 from torch import nn
 from torch.nn import functional as F
 
@@ -49,10 +49,6 @@ class _Compiled(nn.Module):
     def __init__(self, module):
         super().__init__()
         self._orig_mod = module
-
-
-def raises_whole(error, message):
-    return pytest.raises(error, match=f"^{re.escape(message)}$")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tools import value_and_gradient
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,13 +30,6 @@ def stack(n_members=3, n_outputs=N_CLASSES, dtype=torch.float64):
         n_members, len(Y), n_outputs, generator=generator, dtype=torch.float64
     )
     return (3 * logits).to(dtype)
-
-
-def value_and_gradient(loss, logits):
-    logits = logits.detach().clone().requires_grad_()
-    value = loss(logits)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
 
 
 def assert_same(actual, expected):

@@ -1,13 +1,12 @@
 """The joint loss against plain autograd, and the identities of its mathematics."""
 
-import re
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from tools import raises_whole, value_and_gradient
 from torch.distributions import Categorical as CategoricalDistribution
 from torch.distributions import kl_divergence
 from torch.nn import functional as F
@@ -78,13 +77,6 @@ def terms_of(logits, y, lam, weight=None):
     return joint_terms(logits, y[None], lam, None if weight is None else weight[None])
 
 
-def value_and_gradient(loss, logits):
-    logits = logits.detach().clone().requires_grad_()
-    value = loss(logits)
-    (gradient,) = torch.autograd.grad(value, logits)
-    return value.detach(), gradient
-
-
 def assert_same(actual, expected):
     """Values and gradients equal to rounding."""
     exact = actual[0].dtype == torch.float64
@@ -93,13 +85,10 @@ def assert_same(actual, expected):
         torch.testing.assert_close(got, wanted, rtol=rtol, atol=atol)
 
 
-def raises_whole(error, message):
-    return pytest.raises(error, match=f"^{re.escape(message)}$")
-
-
 # Eq. 4 and its gradient
 
 
+@pytest.mark.quick(48)
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, batch_innermost])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("n_members", [1, 2, 7])
@@ -131,6 +120,8 @@ def test_weighted_joint_loss_equals_autograd(lam, dtype, weight, device):
     )
 
 
+@pytest.mark.quick(8)
+@pytest.mark.core
 @pytest.mark.parametrize("layout", [torch.Tensor.contiguous, batch_innermost])
 @pytest.mark.parametrize("weight", [None, weights(6), weights(3, 6), bootstrap()])
 @pytest.mark.parametrize("lam", [0, 0.3, 1])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from family_cases import cases
+from tools import value_and_gradient
 from torch import nn
 from torch.distributions import Normal, kl_divergence
 
@@ -31,13 +32,6 @@ every_number_family = pytest.mark.parametrize(
 def random(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def value_and_gradient(loss, outputs):
-    outputs = outputs.detach().clone().requires_grad_()
-    value = loss(outputs)
-    (gradient,) = torch.autograd.grad(value, outputs)
-    return value.detach(), gradient
 
 
 # Squares: Negative Correlation Learning

@@ -356,6 +356,7 @@ def assert_as_alone(vectorized, xs, run, n_parts=N_BLOCKS, run_alone=None):
             assert_close(state[name][members], tensor)
 
 
+@pytest.mark.quick(24)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("n_rows", [EQUAL, UNEQUAL])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -366,6 +367,7 @@ def test_each_block_is_as_alone(name, n_rows, training):
     assert_as_alone(vectorized, xs, lambda module: module.forward_blocks(xs))
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("name", [*NETWORKS, *MIXING])
 def test_blocks_can_come_as_one_tensor(name):
     shape, _ = network = {**NETWORKS, **MIXING}[name]
@@ -374,6 +376,7 @@ def test_blocks_can_come_as_one_tensor(name):
     assert_as_alone(vectorized, xs, lambda module: module.forward_blocks(xs))
 
 
+@pytest.mark.quick(10)
 @pytest.mark.parametrize("name", [*NETWORKS, *MIXING])
 def test_one_block_is_the_plain_forward(name):
     shape, _ = network = {**NETWORKS, **MIXING}[name]
@@ -430,6 +433,7 @@ class Streams:
             self.states[group] = torch.get_rng_state()
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("n_rows", [EQUAL, UNEQUAL])
 @pytest.mark.parametrize("name", DRAWING)
 def test_with_replay_each_group_draws_what_it_draws_alone(name, n_rows):
@@ -454,6 +458,7 @@ def test_with_replay_each_group_draws_what_it_draws_alone(name, n_rows):
         assert torch.equal(state, other)
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("n_rows", [EQUAL, UNEQUAL])
 @pytest.mark.parametrize("name", DRAWING)
 def test_with_replay_layers_that_draw_are_given_memory_as_alone(name, n_rows):
@@ -517,6 +522,7 @@ def test_dropout_that_is_off_does_not_draw():
 # What else holds
 
 
+@pytest.mark.quick(10)
 @pytest.mark.parametrize("name", [*NETWORKS, *MIXING])
 def test_forward_blocks_leaves_inputs_and_plain_forward_as_they_were(name):
     shape, _ = network = {**NETWORKS, **MIXING}[name]
@@ -543,6 +549,7 @@ def test_blocks_of_linear_layers_are_not_copied():
     assert torch.equal(factor, xs.transpose(1, 2))
 
 
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("name", [*NETWORKS, *MIXING, *DRAWING])
 def test_the_number_of_members_may_change_in_place(name):
     """Nothing but the tensors and `n_members` knows of it."""

@@ -91,6 +91,7 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.quick(45)
 @pytest.mark.parametrize("memory", ["innermost", "outermost", "shared"])
 @pytest.mark.parametrize(("kind", "n", "options"), CONVOLUTIONS, ids=str)
 def test_convolution_equals_its_layers(kind, n, options, memory):
@@ -126,6 +127,7 @@ NORMS += [
 NORMS += [("PReLU", n, (n_slopes,), {}) for n in (1, 2) for n_slopes in (1, 4)]
 
 
+@pytest.mark.quick(40)
 @pytest.mark.parametrize("innermost", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("kind", "n", "sizes", "options"), NORMS, ids=str)
@@ -184,6 +186,7 @@ def check_between(make, n):
     torch.testing.assert_close(vectorized(x), expected)
 
 
+@pytest.mark.quick(10)
 @pytest.mark.parametrize(
     ("kind", "n"), CHANNELWISE_LAYERS.items(), ids=lambda value: str(value)
 )
@@ -215,6 +218,7 @@ FUNCTIONS = [
 ]
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize(
     ("function", "name", "n"),
     FUNCTIONS,
@@ -377,6 +381,7 @@ def images(dtype=torch.float64, n_rows=9, size=8):
     return torch.randn(n_rows, 3, size, size, generator=generator).to(dtype)
 
 
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("training", [True, False])

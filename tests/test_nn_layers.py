@@ -162,6 +162,7 @@ CASES = [
 ]
 
 
+@pytest.mark.quick(36)
 @pytest.mark.parametrize(("namespace", "name"), CASES)
 def test_functions_equal_those_of_the_members(namespace, name):
     class Network(nn.Module):

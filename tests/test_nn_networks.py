@@ -123,6 +123,7 @@ def test_ensembles_of_densenets_have_the_size_that_the_paper_gives(
     assert round(n_members * count_parameters(member) / 1e6, 1) == published
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("depth", "growth_rate", "published"),
     [(100, 12, 0.8), (250, 24, 15.3), (190, 40, 25.6)],
@@ -199,6 +200,7 @@ def test_image_networks_can_be_traced(network, training):
     torch.testing.assert_close(fx.symbolic_trace(module)(x), module(x))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("network", [small_convnet, small_densenet])
 @pytest.mark.parametrize("training", [True, False])
 def test_image_networks_are_structural(network, training):

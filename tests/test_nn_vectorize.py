@@ -210,6 +210,7 @@ def assert_equal_members(vectorized, modules, x, tolerance):
             )
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("training", [True, False])
@@ -601,6 +602,7 @@ def message(call):
     return str(caught.value)
 
 
+@pytest.mark.core
 def test_errors_name_the_parameter_the_rule_and_the_value():
     modules = make(mlp)
     assert message(lambda: vectorize_members(modules, "fast")) == (

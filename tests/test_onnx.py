@@ -141,7 +141,15 @@ def ship(tmp_path_factory):
     return ship
 
 
-@pytest.fixture(params=ENSEMBLES)
+QUICK = ("classes", "variances")
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in ENSEMBLES
+    ]
+)
 def name(request):
     return request.param
 
@@ -156,6 +164,7 @@ def test_graph_says_what_the_ensemble_says_of_any_members(shipped):
         shipped.assert_same(mask)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("n_rows", [1, 7, 1000])
 def test_batches_of_any_size_are_taken(shipped, n_rows):
     shipped.assert_same(np.ones(shipped.n_members, dtype=bool), n_rows)
@@ -248,6 +257,7 @@ def test_what_members_share_is_kept_once(ship):
     assert kept["members/linear.weight"][0] == N_MEMBERS
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_was_kept_writes_the_same_file(ship, tmp_path):
     """By pickle, by skops and by its own file, which hold nothing of ONNX."""
     shipped = ship("classes")

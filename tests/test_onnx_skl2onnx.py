@@ -49,6 +49,7 @@ def test_a_pipeline_becomes_one_graph_of_all_members(pipeline):
         np.testing.assert_array_equal(said["label"], pipeline.predict(X[:n_rows]))
 
 
+@pytest.mark.slow
 def test_members_are_an_input_where_they_are_asked_for(pipeline):
     options = {id(pipeline[-1]): {"zipmap": False, "members": True}}
 
@@ -62,6 +63,7 @@ def test_members_are_an_input_where_they_are_asked_for(pipeline):
         np.testing.assert_allclose(said["probabilities"], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_search_over_pipelines_says_a_dict_for_each_row_by_default(pipeline):
     """As skl2onnx has it for all classifiers."""
     search = GridSearchCV(pipeline, {"jointensembleclassifier__lam": [0.5]}, cv=2)
@@ -75,6 +77,7 @@ def test_a_search_over_pipelines_says_a_dict_for_each_row_by_default(pipeline):
     np.testing.assert_array_equal(said["output_label"], search.predict(X))
 
 
+@pytest.mark.slow
 def test_a_search_of_ours_is_its_best_ensemble():
     search = classifier(JointEnsembleClassifierCV, lams=[0, 1], cv=2).fit(X, Y)
 
@@ -85,6 +88,7 @@ def test_a_search_of_ours_is_its_best_ensemble():
     np.testing.assert_allclose(said["probabilities"], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_regressors_say_numbers(tmp_path):
     member = NeuralNetRegressor(
         nn.Linear, module__out_features=2, max_epochs=2, train_split=None, verbose=0
@@ -120,6 +124,7 @@ def test_classes_that_no_dict_can_name_are_refused():
         skl2onnx.to_onnx(clf, X[:1])
 
 
+@pytest.mark.slow
 def test_nothing_of_onnx_is_imported_before_it_is_asked_for(tmp_path):
     """Nor by reading files, which are no safer for what is imported."""
     program = f"""

@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import EarlyStopping, EpochScoring
 from skorch.dataset import ValidSplit
+from tools import OneLogit, skorch_net
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
@@ -54,24 +55,9 @@ class Tied(nn.Module):
         return self.out(self.same(self.encode(x)))
 
 
-class OneLogit(nn.Module):
-    def __init__(self, n_features_in):
-        super().__init__()
-        self.out = nn.Linear(n_features_in, 1)
-
-    def forward(self, x):
-        return self.out(x)[:, 0]
-
-
 def own_member(module=OwnModule, kind=NeuralNetClassifier, **params):
-    settings = {
-        "criterion": nn.CrossEntropyLoss,
-        "train_split": None,
-        "max_epochs": 2,
-        "lr": 0.05,
-        "verbose": 0,
-    }
-    return kind(module, **{**settings, **params})
+    settings = {"criterion": nn.CrossEntropyLoss, "max_epochs": 2, "lr": 0.05}
+    return skorch_net(module, kind, **{**settings, **params})
 
 
 def ensemble(estimator=None, **params):
@@ -185,6 +171,7 @@ def test_some_members_can_be_dropped_afterwards(way, clf, digits_test, tmp_path)
     )
 
 
+@pytest.mark.quick(2)
 @every_way
 def test_training_goes_on_afterwards(way, digits, digits_test, tmp_path):
     net = mlp_classifier((8,), max_epochs=3, lr=0.1, optimizer=torch.optim.SGD)
@@ -282,6 +269,7 @@ def test_members_have_their_own_weights(clf, digits):
         )
 
 
+@pytest.mark.slow
 def test_a_pickle_opens_in_another_process(clf, digits_test, tmp_path):
     X, _ = digits_test
     joblib.dump((clf, X), tmp_path / "model")
@@ -343,6 +331,7 @@ def test_labels_come_back(labels, digits, digits_test, path):
     assert_same(round_trip(clf, path), clf, digits_test[0])
 
 
+@pytest.mark.quick(3)
 @pytest.mark.usefixtures("_no_code")
 @pytest.mark.parametrize(
     "params",
@@ -433,6 +422,7 @@ def test_images_come_back(digits, digits_test, path):
     assert_same(round_trip(clf, path), clf, digits_test[0].reshape(-1, 1, 8, 8))
 
 
+@pytest.mark.quick(3)
 @pytest.mark.usefixtures("_no_code")
 @pytest.mark.parametrize(
     ("prototype", "n_classes"),

@@ -252,6 +252,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_file_is_refused(change, path):
     rewrite(path, change)
@@ -291,6 +292,7 @@ HUGE = {
 }
 
 
+@pytest.mark.quick(2)
 @needs_linux
 @pytest.mark.parametrize("change", HUGE.values(), ids=HUGE)
 def test_no_size_is_taken_on_trust(change, path):
@@ -386,6 +388,7 @@ TABLES = {
 }
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("change", TABLES.values(), ids=TABLES)
 def test_a_changed_file_of_a_table_is_refused(change, table, tmp_path):
     path = tmp_path / "table"

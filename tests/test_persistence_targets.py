@@ -32,6 +32,7 @@ MEMBERS = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
 @pytest.mark.parametrize("several", [False, True])
 def test_members_of_this_package_come_back_without_a_prototype(
@@ -192,6 +193,7 @@ MANY = {
 }
 
 
+@pytest.mark.quick(10)
 @pytest.mark.parametrize("alter", TARGETS.values(), ids=TARGETS)
 def test_changed_targets_are_refused(alter, numbers, tmp_path):
     refused(numbers, tmp_path / "file", alter)
@@ -203,6 +205,7 @@ def test_the_sentence_says_what_is_wrong(numbers, tmp_path):
     assert message.endswith(": 'unit' must be 1 floats above 0. Got [0.0] instead.")
 
 
+@pytest.mark.quick(1)
 @needs_linux
 @pytest.mark.parametrize("alter", MANY.values(), ids=MANY)
 def test_no_size_is_taken_on_trust(alter, numbers, tmp_path):
@@ -211,6 +214,7 @@ def test_no_size_is_taken_on_trust(alter, numbers, tmp_path):
     assert peak < 80
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("n_labels", [0, -1, 2, 4, 2**62, 10**30, True, "3", None, [3]])
 @needs_linux
 def test_changed_labels_are_refused(n_labels, tmp_path):

@@ -10,6 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from tools import stacked_weights
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
@@ -20,10 +21,6 @@ def fit(X, y, precision=None, net=None, **params):
     net = mlp_classifier((16,), max_epochs=10) if net is None else net
     params = {"n_estimators": 3, "random_state": 0, "device": "cpu", **params}
     return JointEnsembleClassifier(net, precision=precision, **params).fit(X, y)
-
-
-def weights(clf):
-    return [p.detach() for p in clf.net_.module_.parameters()]
 
 
 def switches():
@@ -74,7 +71,7 @@ def test_forward_passes_and_switches(digits, precision):
 
 def test_bfloat16_learns_as_much(digits, digits_test):
     full, half = (fit(*digits, precision) for precision in (None, "bf16"))
-    assert not all(map(torch.equal, weights(full), weights(half)))
+    assert not all(map(torch.equal, stacked_weights(full), stacked_weights(half)))
     assert half.score(*digits_test) >= full.score(*digits_test) - 0.03
     losses = full.history_[-1, "train_loss"], half.history_[-1, "train_loss"]
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
@@ -83,7 +80,7 @@ def test_bfloat16_learns_as_much(digits, digits_test):
 def test_float64_members_stay_as_they_are(digits):
     X, y = digits
     full, half = (fit(X.astype(float), y, precision) for precision in (None, "bf16"))
-    for p, q in zip(weights(full), weights(half), strict=True):
+    for p, q in zip(stacked_weights(full), stacked_weights(half), strict=True):
         assert p.dtype == torch.float64
         assert torch.equal(p, q)
 
@@ -115,6 +112,7 @@ class OneLogit(Norms):
         return self.layers(x).squeeze(-1)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "net",
     [
@@ -161,6 +159,7 @@ def test_switches_that_were_set_by_their_older_names(allowed):
         matmul.allow_tf32 = was
 
 
+@pytest.mark.slow
 def test_precision_is_a_parameter_like_any_other(digits, tmp_path):
     X, y = digits
     search = GridSearchCV(
@@ -184,7 +183,7 @@ def test_precision_is_a_parameter_like_any_other(digits, tmp_path):
     b = pickle.loads(pickle.dumps(clf)).set_params(precision=None).partial_fit(X, y)
     assert a.net_.precision_ == "bf16"
     assert b.net_.precision_ is None
-    assert not all(map(torch.equal, weights(a), weights(b)))
+    assert not all(map(torch.equal, stacked_weights(a), stacked_weights(b)))
 
 
 @pytest.mark.parametrize("precision", ["float16", 16, torch.bfloat16])

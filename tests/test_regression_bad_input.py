@@ -108,6 +108,7 @@ BAD_Y_OF_SKLEARN = {
 members = pytest.mark.parametrize("member", [table, plain], ids=["table", "plain"])
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("_nothing_is_trained")
 @members
 @pytest.mark.parametrize(("y", "rule"), BAD_Y.values(), ids=BAD_Y)

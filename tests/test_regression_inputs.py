@@ -9,9 +9,9 @@ from regression_tools import data, ensemble, plain, table
 from scipy import sparse
 from sklearn.metrics import r2_score
 from skorch import NeuralNet, NeuralNetRegressor
-from skorch.dataset import Dataset, ValidSplit
+from skorch.dataset import ValidSplit
+from tools import OwnDataset, OwnLoader
 from torch import nn
-from torch.utils.data import DataLoader
 
 from sklearn_jointens import JointEnsembleRegressor
 from sklearn_jointens.nn import ConvNet
@@ -33,6 +33,7 @@ FORMS = {
 }
 
 
+@pytest.mark.quick(5)
 @members
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_forms_of_y_are_alike(form, member, recwarn):
@@ -47,6 +48,7 @@ def test_forms_of_y_are_alike(form, member, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
+@pytest.mark.quick(3)
 @members
 @pytest.mark.parametrize(
     "dtype", [int, np.int8, np.uint8, np.uint16, np.uint32, bool, np.float16]
@@ -186,20 +188,13 @@ def test_a_module_may_put_out_rows_without_an_axis(net, criterion):
         np.testing.assert_allclose(one.predict(X), other)
 
 
-class Plain(Dataset):
-    """A user's own, which is not sliced."""
-
-
-class Loader(DataLoader):
-    """A user's own."""
-
-
 OWN_PARTS = {
-    "dataset": {"dataset": Plain},
-    "iterators": {"iterator_train": Loader, "iterator_valid": Loader},
+    "dataset": {"dataset": OwnDataset},
+    "iterators": {"iterator_train": OwnLoader, "iterator_valid": OwnLoader},
 }
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("own", OWN_PARTS.values(), ids=OWN_PARTS)
 @pytest.mark.parametrize("several", [False, True])
 @members

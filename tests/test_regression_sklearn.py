@@ -39,6 +39,7 @@ def test_pipelines_and_transformed_targets():
     assert pipe.score(X, y) > 0.3
 
 
+@pytest.mark.slow
 def test_cross_validation_is_fitting_by_hand():
     X, y = data()
     folds = [(np.arange(80), np.arange(80, 120)), (np.arange(40, 120), np.arange(40))]
@@ -60,6 +61,7 @@ def test_cross_validation_is_fitting_by_hand():
     np.testing.assert_allclose(errors, [-mean_absolute_error(*pair) for pair in pairs])
 
 
+@pytest.mark.slow
 def test_settings_of_members_are_searched():
     X, y = data()
     grid = GridSearchCV(
@@ -86,6 +88,7 @@ def test_several_outputs_at_once_and_one_by_one():
     assert [units(each)[1] for each in alone.estimators_] == pytest.approx(Y.std(0))
 
 
+@pytest.mark.slow
 def test_ensembles_of_ensembles():
     X, y = data()
     stack = StackingRegressor(
@@ -122,12 +125,6 @@ def test_frames_give_names():
     np.testing.assert_array_equal(
         fitted.predict(pd.DataFrame(X, columns=names)), ensemble().fit(X, y).predict(X)
     )
-
-
-@pytest.fixture
-def _routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
 
 
 @pytest.mark.usefixtures("_routing")

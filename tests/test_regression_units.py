@@ -13,6 +13,7 @@ from sklearn_jointens import JointEnsembleRegressor, tabular_regressor
 from sklearn_jointens.losses import HeteroscedasticGaussianLoss
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("scale", [2e5, 1e-4, 1e30, 1e-30, 1e200, 1e-200])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_y_of_any_scale_is_learned_as_well_as_scaled_y(scale, dtype):
@@ -97,6 +98,7 @@ def test_constant_y(constant, member):
     assert np.isfinite(fitted.member_scores_).all()
 
 
+@pytest.mark.slow
 def test_going_on_keeps_the_units_of_the_first_fit():
     X, y = data()
     first = units(ensemble().fit(X, y))
@@ -147,6 +149,7 @@ def test_out_of_bag_scores_are_in_ys_units(metric):
     assert fitted.oob_prediction_.shape == (120,)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("log_rate", [7, -3])
 def test_counts_of_any_rate(log_rate):
     random = np.random.RandomState(0)
@@ -184,6 +187,7 @@ def noisy():
     return X, 1e4 * np.sin(3 * X[:, 1]) + std * random.normal(size=2000), std
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lam", [0, 0.5])
 def test_standard_deviations_are_those_of_the_data(lam, noisy):
     X, y, std = noisy

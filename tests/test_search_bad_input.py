@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 from search_tools import member, search
-from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from skorch.callbacks import EarlyStopping
+from tools import two_classes
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifierCV
@@ -21,12 +21,12 @@ OWNER = "JointEnsembleClassifierCV"
 
 @pytest.fixture
 def data():
-    return make_classification(n_samples=60, n_features=6, random_state=0)
+    return two_classes(60)
 
 
 @pytest.fixture(scope="module")
 def _fitted():
-    data = make_classification(n_samples=60, n_features=6, random_state=0)
+    data = two_classes(60)
     return search(member(max_epochs=1)).fit(*data)
 
 
@@ -56,6 +56,7 @@ def check_refused(fitted, error, message, X, y, **fit_params):
     assert all(vars(fitted)[name] is value for name, value in before.items())
 
 
+@pytest.mark.quick(8)
 @pytest.mark.usefixtures("trains_nothing")
 @pytest.mark.parametrize(
     ("name", "values", "rule"),
@@ -87,6 +88,7 @@ def test_parameters(name, values, rule, fitted, data):
         check_refused(fitted, ValueError, message, *data)
 
 
+@pytest.mark.core
 @pytest.mark.usefixtures("trains_nothing")
 @pytest.mark.parametrize(
     "lams",

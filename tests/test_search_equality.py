@@ -30,6 +30,7 @@ REPEATING_FOLDS = [
 # -- data sets and optimizers ----------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("load", [load_iris, load_wine, load_breast_cancer])
 @pytest.mark.parametrize(
     "settings",
@@ -40,6 +41,7 @@ def test_data_sets(load, settings):
     assert_equals_grid_search(member(**settings), *rows_of(load))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -53,12 +55,14 @@ def test_other_optimizers(settings, iris):
     assert_equals_grid_search(member(**settings), *iris)
 
 
+@pytest.mark.slow
 def test_different_learning_rates_for_different_weights(iris):
     groups = [("*.bias", {"lr": 0.1}), ("*weight", {"weight_decay": 0.01})]
 
     assert_equals_grid_search(member(optimizer__param_groups=groups), *iris)
 
 
+@pytest.mark.slow
 def test_deep_member_and_many_members(wine):
     assert_equals_grid_search(
         member((5, 4), activation="tanh"), *wine, lams=(0.3, 0.99), n_estimators=5
@@ -68,6 +72,7 @@ def test_deep_member_and_many_members(wine):
 # -- validation and early stopping -----------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("monitor", "lower_is_better"),
     [
@@ -90,6 +95,7 @@ def test_early_stopping(monitor, lower_is_better, cancer):
     assert_equals_grid_search(net, *cancer)
 
 
+@pytest.mark.slow
 def test_early_stopping_without_going_back_to_the_best_epoch(wine):
     net = member(
         lr=0.1,
@@ -101,6 +107,7 @@ def test_early_stopping_without_going_back_to_the_best_epoch(wine):
     assert_equals_grid_search(net, *wine)
 
 
+@pytest.mark.slow
 def test_early_stopping_on_folds_of_different_sizes(cancer):
     net = member(
         lr=0.1, max_epochs=10, train_split=ValidSplit(0.3), callbacks=stopping()
@@ -109,6 +116,7 @@ def test_early_stopping_on_folds_of_different_sizes(cancer):
     assert_equals_grid_search(net, *cancer, cv=UNEQUAL_FOLDS)
 
 
+@pytest.mark.slow
 def test_validation_in_several_batches(cancer):
     net = member(
         train_split=ValidSplit(3), iterator_valid__batch_size=7, callbacks=stopping()
@@ -117,6 +125,7 @@ def test_validation_in_several_batches(cancer):
     assert_equals_grid_search(net, *cancer, cv=UNEQUAL_FOLDS)
 
 
+@pytest.mark.slow
 def test_split_with_a_random_state_of_its_own(iris):
     split = ValidSplit(0.25, random_state=np.random.RandomState(0))
     net = member(train_split=split, callbacks=stopping())
@@ -132,6 +141,7 @@ def weight():
     return np.random.RandomState(0).uniform(0, 3, size=100)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("bootstrap", "class_weight", "weighted"),
     [
@@ -155,6 +165,7 @@ def test_weights(bootstrap, class_weight, weighted, cancer, weight):
     )
 
 
+@pytest.mark.slow
 def test_weights_on_folds_of_different_sizes(cancer, weight):
     assert_equals_grid_search(
         member(),
@@ -168,6 +179,7 @@ def test_weights_on_folds_of_different_sizes(cancer, weight):
 # -- folds -----------------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "cv",
     [
@@ -201,6 +213,7 @@ def test_folds_that_count_from_the_end(iris):
     assert_equals_grid_search(member(), *iris, cv=cv)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings", [{}, {"class_weight": "balanced"}, {"bootstrap": True}], ids=str
 )
@@ -236,6 +249,7 @@ def test_on_cuda(settings, cancer):
     assert_equals_grid_search(member(**settings), *cancer, device="cuda")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -261,6 +275,7 @@ def test_smaller_steps_of_each_ensemble_at_its_own_time(settings, cancer):
     assert fitted.batching_.n_programs == 1
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [

@@ -36,11 +36,13 @@ def weight():
 # -- members ---------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("cv", [2, UNEQUAL_FOLDS], ids=["even", "unequal"])
 def test_dropout(cv, iris):
     assert_equals_grid_search(member((6, 5), dropout=0.3), *iris, cv=cv)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("cv", [2, UNEQUAL_FOLDS], ids=["even", "unequal"])
 def test_batch_normalization(cv, iris):
     net = member_of(
@@ -50,6 +52,7 @@ def test_batch_normalization(cv, iris):
     assert_equals_grid_search(net, *iris, cv=cv)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("cv", [2, UNEQUAL_FOLDS], ids=["even", "unequal"])
 @pytest.mark.parametrize(
     ("policy", "settings"),
@@ -67,6 +70,7 @@ def test_learning_rate_schedules(cv, policy, settings, iris):
     assert_equals_grid_search(net, *iris, cv=cv)
 
 
+@pytest.mark.slow
 def test_schedule_of_ensembles_that_stop_at_different_epochs(cancer):
     schedule = LRScheduler(lr_scheduler.ExponentialLR, gamma=0.7)
     callbacks = [("schedule", schedule), *stopping(patience=1)]
@@ -121,6 +125,7 @@ class Probabilities(nn.Module):
         return self.layers(x)
 
 
+@pytest.mark.slow
 def test_members_that_put_out_probabilities(wine):
     net = NeuralNetClassifier(
         Probabilities,
@@ -146,6 +151,7 @@ def test_label_smoothing_and_class_weights_of_the_criterion(wine):
 # -- batches ---------------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -167,6 +173,7 @@ def test_batches(settings, cv, iris):
 # -- kinds of X ------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("kind", [sparse.csr_array, sparse.csc_matrix])
 def test_sparse_rows(kind):
     X, y = load_digits(return_X_y=True)
@@ -184,6 +191,7 @@ def test_float32_rows_agree_to_its_rounding(wine):
     assert_equals_grid_search(member(), X.astype(np.float32), y, atol=FLOAT32)
 
 
+@pytest.mark.slow
 def test_images():
     X, y = load_digits(return_X_y=True)
     images = (X[:90] / 16).reshape(-1, 1, 8, 8).astype(np.float32)
@@ -192,6 +200,7 @@ def test_images():
     assert_equals_grid_search(net, images, y[:90] % 3, atol=FLOAT32)
 
 
+@pytest.mark.slow
 def test_half_precision_agrees_better_than_it_approximates(iris):
     X, y = iris[0].astype(np.float32), iris[1]
     net = member(lr=0.05, max_epochs=6)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from search_tools import LAMS, Keeper, assert_same_seen, member, search
-from sklearn.datasets import make_classification
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import EarlyStopping
 from skorch.dataset import ValidSplit
+from tools import two_classes
 
 from sklearn_jointens import DivergenceError, JointEnsembleClassifier
 from sklearn_jointens.training._joint_net import JointNet
@@ -19,7 +19,7 @@ from sklearn_jointens.training._joint_net import JointNet
 @pytest.fixture
 def data():
     """Rows 60 to 89 are so large that a step on them is too long."""
-    X, y = make_classification(n_samples=90, n_features=6, random_state=0)
+    X, y = two_classes(90)
     X[60:] *= 1e150
     return X, y
 
@@ -57,6 +57,7 @@ def splits_of(made, name="score"):
     return np.array([results[f"split{i}_test_{name}"] for i in range(made.n_splits_)])
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("error_score", [np.nan, 0.25, -3])
 @pytest.mark.parametrize("scoring", [None, ["accuracy", "neg_log_loss"]])
 def test_ensembles_that_diverge_are_noted_as_grid_search_does(
@@ -85,9 +86,10 @@ def test_ensembles_that_diverge_are_noted_as_grid_search_does(
     assert "in epoch 1 (lr=0.1, lam=0.5)" in message
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_one_lam_may_diverge_and_the_others_go_on(epoch, monkeypatch):
-    X, y = make_classification(n_samples=90, n_features=6, random_state=0)
+    X, y = two_classes(90)
     check_finite = JointNet._check_finite
 
     def at_one_half(net):
@@ -138,6 +140,7 @@ def test_all_fits_fail(data):
     assert "DivergenceError" in str(caught.value)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("error_score", [np.nan, 0.5])
 def test_training_set_of_one_class_is_noted(error_score, data):
     X, y = data
@@ -187,9 +190,10 @@ def test_lam_that_failed_is_not_chosen(data):
     assert fitted.lam_ == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_divergence_after_the_best_epoch_is_still_an_error():
-    X, y = make_classification(n_samples=90, n_features=6, random_state=0)
+    X, y = two_classes(90)
     net = diverging(
         max_epochs=30,
         train_split=ValidSplit(3),

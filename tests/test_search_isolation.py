@@ -8,25 +8,20 @@ import numpy as np
 import pytest
 import torch
 from search_tools import member, search
-from sklearn.datasets import make_classification
 from sklearn.model_selection import GroupKFold
-from skorch.callbacks import Callback
 from skorch.dataset import ValidSplit
+from tools import OwnCallback, two_classes
 
 from sklearn_jointens.training import JointNet
 
 
 @pytest.fixture
 def data():
-    return make_classification(n_samples=60, n_features=6, random_state=0)
-
-
-class Quiet(Callback):
-    """A user's own, so that ensembles are trained one by one."""
+    return two_classes(60)
 
 
 PROGRAM = {}
-ONE_BY_ONE = {"callbacks": [("quiet", Quiet())]}
+ONE_BY_ONE = {"callbacks": [("quiet", OwnCallback())]}
 ways = pytest.mark.parametrize("way", [PROGRAM, ONE_BY_ONE], ids=["program", "alone"])
 
 
@@ -44,6 +39,7 @@ def world():
     )
 
 
+@pytest.mark.quick(2)
 @ways
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_global_changes(way, fails, data, monkeypatch):
@@ -85,6 +81,7 @@ def test_global_states_do_not_matter(data):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.quick(1)
 @ways
 def test_what_the_user_gave_is_unchanged(way, data):
     X, y = data

@@ -4,14 +4,15 @@ import functools
 
 import numpy as np
 import pytest
-from kinds import KINDS, rows
+from kinds import KINDS, each_kind, rows
 from regression_tools import data, plain, table
 from scipy import sparse
 from search_tools import UNEQUAL_FOLDS, assert_equals_grid_search, stopping
 from sklearn.metrics import hamming_loss, make_scorer, mean_squared_error
 from sklearn.model_selection import GridSearchCV, KFold
-from skorch.callbacks import Callback, EpochScoring
-from skorch.dataset import Dataset, ValidSplit
+from skorch.callbacks import EpochScoring
+from skorch.dataset import ValidSplit
+from tools import OwnCallback, OwnDataset
 from torch import nn
 
 from sklearn_jointens import (
@@ -24,7 +25,6 @@ from sklearn_jointens.losses import HeteroscedasticGaussianLoss
 from sklearn_jointens.training import MemberFolds
 
 equals_grid_search = functools.partial(assert_equals_grid_search, classifies=False)
-each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 
 
 def unequal():
@@ -37,6 +37,7 @@ def unequal():
 # -- one program -----------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @each_kind
 def test_every_kind_on_unequal_folds(kind):
     X, y = np.tile(rows(), (2, 1))[:100], np.concatenate([kind.y, kind.y])[:100]
@@ -56,6 +57,7 @@ UNITS = {
 }
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("settings", UNITS.values(), ids=UNITS)
 @pytest.mark.parametrize("several", [False, True])
 def test_units_of_each_fold(settings, several):
@@ -66,6 +68,7 @@ def test_units_of_each_fold(settings, several):
     equals_grid_search(member, X, y, cv=KFold(2), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_units_of_weighted_rows():
     X, y = unequal()
     weight = np.random.RandomState(0).uniform(size=100)
@@ -80,6 +83,7 @@ def test_units_of_weighted_rows():
     )
 
 
+@pytest.mark.slow
 def test_bags():
     X, y = unequal()
 
@@ -87,12 +91,14 @@ def test_bags():
     equals_grid_search(table(max_epochs=4), X, y, bootstrap=True, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sparse_rows():
     X, y = unequal()
 
     equals_grid_search(table(max_epochs=4), sparse.csr_matrix(X), y, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_early_stopping_of_each():
     X, y = unequal()
     member = plain(
@@ -102,6 +108,7 @@ def test_early_stopping_of_each():
     equals_grid_search(member, X, y / 1e4, cv=UNEQUAL_FOLDS)
 
 
+@pytest.mark.slow
 def test_scores_of_epochs():
     X, y = unequal()
     callbacks = [
@@ -113,6 +120,7 @@ def test_scores_of_epochs():
     equals_grid_search(member, X, y, atol=1e-5)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("split", [MemberFolds(2), ValidSplit(3)])
 def test_labels_that_are_validated(split):
     kind = next(kind for kind in KINDS if kind.name == "labels")
@@ -126,25 +134,19 @@ def test_labels_that_are_validated(split):
 # -- one by one ------------------------------------------------------------------------
 
 
-class Plain(Dataset):
-    """A user's own, which is not sliced."""
-
-
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("member", [table, plain], ids=["table", "plain"])
 def test_data_sets_of_the_users_own(member):
     X, y = unequal()
-    member = member(max_epochs=2, dataset=Plain, train_split=ValidSplit(3))
+    member = member(max_epochs=2, dataset=OwnDataset, train_split=ValidSplit(3))
 
     equals_grid_search(member, X, y / 1e4, method="one by one")
 
 
-class Own(Callback):
-    """A user's own, which may do anything."""
-
-
+@pytest.mark.slow
 def test_callbacks_of_the_users_own():
     X, y = unequal()
-    member = plain(train_split=ValidSplit(3), callbacks=[Own()])
+    member = plain(train_split=ValidSplit(3), callbacks=[OwnCallback()])
 
     equals_grid_search(member, X, y / 1e4, method="one by one")
 
@@ -152,6 +154,7 @@ def test_callbacks_of_the_users_own():
 # -- scores and results ----------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "scoring",
     [
@@ -184,6 +187,7 @@ def test_scores_are_those_of_grid_search(scoring):
     assert search.net_.targets_.unit == pytest.approx(y.std())
 
 
+@pytest.mark.slow
 def test_scores_of_members_are_means_of_their_own():
     X, y = unequal()
     folds = [(np.arange(70), np.arange(70, 100))]

@@ -8,28 +8,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from search_tools import LAMS, member, search
+from search_tools import LAMS, grid_search, member, of_splits, search
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, log_loss, make_scorer, roc_auc_score
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 from skorch.dataset import ValidSplit
 
 from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.losses import diversity
-
-
-def grid_search(**params):
-    settings = {"cv": 2, **params}
-    clf = JointEnsembleClassifier(member(), n_estimators=2, random_state=0)
-    return GridSearchCV(clf, {"lam": list(LAMS)}, **settings)
-
-
-def of_splits(fitted, name, kind="test"):
-    """Scores of shape (n_splits, n_lams)."""
-    results = fitted.cv_results_
-    return np.array(
-        [results[f"split{i}_{kind}_{name}"] for i in range(fitted.n_splits_)]
-    )
 
 
 def loss_of(clf, X, y):
@@ -40,6 +26,7 @@ def plain_accuracy(y, predicted):
     return accuracy_score(y, predicted)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "scoring",
     [None, "accuracy", "neg_log_loss", "roc_auc", make_scorer(plain_accuracy), loss_of],
@@ -120,6 +107,7 @@ def parameters_of(clf, X, y, factor):
     return factor * len(clf.get_params())
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("scoring", "refit", "name"),
     [
@@ -135,6 +123,7 @@ def test_scorer_of_the_users_own_is_given_real_members(scoring, refit, name, can
     assert (of_splits(fitted, name) == expected).all()
 
 
+@pytest.mark.slow
 def test_metrics_of_the_users_own_keep_their_names(cancer):
     scoring = {"diversity": "accuracy", "a": "accuracy", "member_a": "neg_log_loss"}
     plain = search(scoring=["accuracy", "neg_log_loss"], refit=False).fit(*cancer)
@@ -145,6 +134,7 @@ def test_metrics_of_the_users_own_keep_their_names(cancer):
         np.testing.assert_array_equal(of_splits(fitted, ours), of_splits(plain, theirs))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "scoring", ["roc_auc", ["accuracy", "roc_auc"]], ids=["one", "several"]
 )

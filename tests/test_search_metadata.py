@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import sklearn
 from search_tools import LAMS, member, search
 from sklearn.datasets import load_iris
 from sklearn.exceptions import UnsetMetadataPassedError
@@ -28,12 +27,6 @@ def weight():
 @pytest.fixture
 def groups():
     return np.arange(75) % 4
-
-
-@pytest.fixture
-def _routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
 
 
 def test_groups_go_to_the_splitter(arrays, groups):
@@ -73,6 +66,7 @@ def weighted_scores(clf):
     return clf.cv_results_["mean_test_score"]
 
 
+@pytest.mark.slow
 def test_weights_go_to_fits_and_scores(arrays, weight):
     X, y = arrays
     weighted = search().fit(X, y, sample_weight=weight)

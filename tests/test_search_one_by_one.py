@@ -14,11 +14,11 @@ from search_tools import (
     member_of,
     search,
 )
-from sklearn.datasets import make_classification
 from sklearn.exceptions import FitFailedWarning
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback, EpochScoring, LRScheduler
-from skorch.dataset import Dataset, ValidSplit
+from skorch.dataset import ValidSplit
+from tools import OwnDataset, OwnLoader, two_classes
 from torch import nn
 from torch.optim import lr_scheduler
 
@@ -30,7 +30,7 @@ from sklearn_jointens.training.groups._run import GroupRun
 
 @pytest.fixture
 def data():
-    return make_classification(n_samples=90, n_features=6, random_state=0)
+    return two_classes(90)
 
 
 class Halving(Callback):
@@ -52,14 +52,6 @@ class OwnClipping(MemberNetClassifier):
         for _, parameter in self.get_all_learnable_params():
             parameter.grad.clamp_(-0.01, 0.01)
         return step
-
-
-class OwnLoader(torch.utils.data.DataLoader):
-    pass
-
-
-class OwnDataset(Dataset):
-    pass
 
 
 class LastRows:
@@ -160,6 +152,7 @@ REASONS = {
 }
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("name", REASONS)
 def test_reason_is_told_and_results_are_the_same(name, data, capsys):
     make, reason = REASONS[name]
@@ -175,6 +168,7 @@ def test_reason_is_told_and_results_are_the_same(name, data, capsys):
     assert capsys.readouterr().out == line + chosen
 
 
+@pytest.mark.slow
 def test_generator_of_the_users_own(data):
     """It goes on from fit to fit, so that each has other batches."""
     generator = torch.Generator()
@@ -195,6 +189,7 @@ def test_compiled_members(data, monkeypatch):
     assert fitted.batching_ == ("one by one", "members are compiled", 0)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_results(data):
     net = REASONS["callback"][0]()
     settings = {"scoring": "neg_log_loss", "n_estimators": 2, "random_state": 0}
@@ -238,6 +233,7 @@ def test_program_that_fails_in_the_middle_is_done_one_by_one(data, monkeypatch, 
     )
 
 
+@pytest.mark.slow
 def test_a_program_that_fails_leaves_the_others_alone(data, monkeypatch):
     train_groups, n_programs = _training.train_groups, []
 
@@ -258,9 +254,10 @@ def test_a_program_that_fails_leaves_the_others_alone(data, monkeypatch):
     assert_same_seen(mixed, whole, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_batch_of_one_row_that_cannot_be_normalized():
     """The training sets have 65 and 66 rows; the former leave a batch of one row."""
-    X, y = make_classification(n_samples=98, n_features=6, random_state=0)
+    X, y = two_classes(98)
     net = member_of(Normalized)
     outcomes = []
     for make in (

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import numpy as np
 import cloudpickle
@@ -75,6 +77,7 @@ def run(folder, *args):
     )
 
 
+@pytest.mark.slow
 def test_a_search_in_processes_takes_what_a_script_defines(tmp_path):
     """It raised a PicklingError, and ``GridSearchCV`` did not.
 

@@ -64,6 +64,7 @@ def sizes(monkeypatch):
 # -- chunks ----------------------------------------------------------------------------
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     ("max_memory", "expected"),
     [
@@ -85,6 +86,7 @@ def test_programs_keep_within_the_memory(max_memory, expected, sizes, data):
     assert fitted.batching_.n_programs == len(expected)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.usefixtures("sizes")
 @pytest.mark.parametrize("max_memory", [1, 3, 5])
 @pytest.mark.parametrize("cv", [3, TimeSeriesSplit(3)], ids=["even", "unequal"])
@@ -106,6 +108,7 @@ def test_memory_changes_no_result(max_memory, cv, data):
     assert_same_seen(parts, whole, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_budget_is_counted_in_bytes(data):
     """Twice the members take twice the memory, so that half as many fit."""
     few, many = (
@@ -116,6 +119,7 @@ def test_a_budget_is_counted_in_bytes(data):
     assert many.batching_.n_programs > few.batching_.n_programs >= 1
 
 
+@pytest.mark.slow
 def test_processes_change_no_result(data):
     """Splits are divided among them, and results are put together in their order."""
     settings = {
@@ -138,6 +142,7 @@ def test_processes_change_no_result(data):
             )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("n_rows", [91, 93])
 def test_members_that_normalize_are_trained_with_folds_of_their_own_size(n_rows):
     X, y = make_classification(n_samples=n_rows, random_state=0)

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 from search_tools import LAMS, Keeper, assert_same_seen, member, search
-from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from tools import two_classes
 
 from sklearn_jointens import JointEnsembleClassifier
 
 
 @pytest.fixture
 def data():
-    return make_classification(n_samples=80, n_features=6, random_state=0)
+    return two_classes(80)
 
 
 def by_split(fitted, name="score"):
@@ -20,6 +20,7 @@ def by_split(fitted, name="score"):
     return np.array([results[f"split{i}_test_{name}"] for i in range(fitted.n_splits_)])
 
 
+@pytest.mark.slow
 def test_the_first_repeat_is_the_search_without_repeats(data):
     once, thrice = (
         search(scoring="neg_log_loss", n_repeats=n, refit=False).fit(*data)
@@ -36,6 +37,7 @@ def test_the_first_repeat_is_the_search_without_repeats(data):
     )
 
 
+@pytest.mark.slow
 def test_each_repeat_is_a_grid_search_of_its_own_seed(data):
     ours, theirs = Keeper(), Keeper()
     search(n_repeats=2, scoring=ours.scorer(), refit=False).fit(*data)
@@ -92,6 +94,7 @@ def test_members_of_a_fold_start_from_the_same_weights_for_every_lam(data):
     assert len(distinct) == len(starts)
 
 
+@pytest.mark.slow
 def test_no_random_state_gives_other_weights_at_every_fit(data):
     clf = search(
         member(max_epochs=0), random_state=None, scoring="neg_log_loss", n_repeats=2
@@ -104,6 +107,7 @@ def test_no_random_state_gives_other_weights_at_every_fit(data):
     assert isinstance(clf.best_estimator_.random_state, int)
 
 
+@pytest.mark.slow
 def test_a_generator_is_advanced_and_repeats_what_it_gave(data):
     settings = {"scoring": "neg_log_loss", "n_repeats": 2, "refit": False}
     generator = np.random.RandomState(7)

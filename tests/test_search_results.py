@@ -4,17 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from search_tools import LAMS, member, search
+from search_tools import LAMS, grid_search, search
 from sklearn.metrics import log_loss, make_scorer
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-
-from sklearn_jointens import JointEnsembleClassifier
-
-
-def grid_search(**params):
-    settings = {"cv": 2, **params}
-    clf = JointEnsembleClassifier(member(), n_estimators=2, random_state=0)
-    return GridSearchCV(clf, {"lam": list(LAMS)}, **settings)
+from sklearn.model_selection import StratifiedKFold
 
 
 def further_keys(fitted, names):
@@ -32,17 +24,10 @@ def further_keys(fitted, names):
     }
 
 
-def of_splits(fitted, name, kind="test"):
-    """Scores of shape (n_splits, n_lams)."""
-    results = fitted.cv_results_
-    return np.array(
-        [results[f"split{i}_{kind}_{name}"] for i in range(fitted.n_splits_)]
-    )
-
-
 # -- cv_results_ -----------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("return_train_score", [False, True])
 @pytest.mark.parametrize(
     ("scoring", "refit", "further"),
@@ -118,6 +103,7 @@ def scorer_by_lam(scores):
     return score
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("scores", "best"), [((1, 2, 3), 2), ((3, 1, 3), 0), ((0, 2, 2), 1), ((1, 1, 1), 0)]
 )

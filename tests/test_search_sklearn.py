@@ -69,6 +69,7 @@ def test_clone_is_unfitted_and_finds_the_same(arrays):
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("refit", [True, False])
 def test_pickle_keeps_everything(refit, arrays, tmp_path):
     clf = search(refit=refit).fit(*arrays)
@@ -133,6 +134,7 @@ CALLS = {
 }
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("name", CALLS)
 def test_methods_before_fit_and_without_refit(name, arrays):
     call = CALLS[name]
@@ -208,6 +210,7 @@ def test_score_with_weights_that_the_metric_does_not_take(arrays, weight):
 # -- tables ----------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"]
 )
@@ -239,6 +242,7 @@ def test_frame_with_other_names_is_refused(iris):
         clf.predict(X.rename(columns=str.upper))
 
 
+@pytest.mark.slow
 def test_lists_and_categories(arrays):
     X, y = arrays
     names = np.array(["ant", "bee", "cat"])[y]
@@ -271,6 +275,7 @@ def test_pipeline(arrays):
     assert pipe.score(X, y) == direct.score(scaled, y)
 
 
+@pytest.mark.slow
 def test_search_over_other_parameters_around_it(arrays):
     grid = GridSearchCV(
         search(), {"estimator__lr": [1e-9, 0.05], "n_estimators": [2]}, cv=2
@@ -281,6 +286,7 @@ def test_search_over_other_parameters_around_it(arrays):
     assert grid.best_estimator_.estimator.lr == 0.05
 
 
+@pytest.mark.slow
 def test_nested_cross_validation(arrays):
     X, y = arrays
 

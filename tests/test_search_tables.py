@@ -59,6 +59,7 @@ def labels(n=120, rare=True):
     return y
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("make", [numbers, frame])
 def test_tables_with_what_only_some_folds_have(make):
     assert_equals_grid_search(member(), make(), labels(), lams=(0.0, 0.9), cv=FOLDS)
@@ -71,6 +72,7 @@ def test_classes_that_only_some_folds_have():
     assert_equals_grid_search(member(), frame(), y, cv=FOLDS[:2], lams=[0.7])
 
 
+@pytest.mark.slow
 def test_weights_of_rows_are_those_of_the_encoding():
     weight = np.random.RandomState(3).uniform(0, 2, size=120)
     weight[::9] = 0
@@ -85,6 +87,7 @@ def test_weights_of_rows_are_those_of_the_encoding():
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings",
     [{"bootstrap": True}, {"class_weight": "balanced"}, {"n_estimators": 4}],
@@ -96,6 +99,7 @@ def test_settings_of_the_ensemble(settings):
     )
 
 
+@pytest.mark.slow
 def test_members_with_dropout():
     net = member(dropout=0.3, callbacks=None)
 
@@ -127,6 +131,7 @@ def test_folds_that_settle_different_dtypes():
     assert_equals_grid_search(net, X, y, cv=cv, atol=1e-5, lams=[0.5])
 
 
+@pytest.mark.slow
 def test_copies_of_rows():
     cv = [(np.r_[:60, 20:50], np.arange(60, 90)), (np.r_[40:100, 40:50], np.arange(30))]
 
@@ -134,6 +139,7 @@ def test_copies_of_rows():
     assert_equals_grid_search(member(), frame(), labels(rare=False), cv=cv, lams=[0.7])
 
 
+@pytest.mark.slow
 def test_settings_of_the_member_by_folds_of_grid_search():
     """The search of lam within a search of the member's own settings."""
     search = JointEnsembleClassifierCV(

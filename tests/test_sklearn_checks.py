@@ -1,13 +1,12 @@
 """Ensembles keep every promise of scikit-learn's classifiers and regressors."""
 
-import functools
 import inspect
+from collections import defaultdict
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-import sklearn
 import torch
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 from sklearn.base import clone, is_classifier, is_regressor
@@ -104,6 +103,14 @@ def checked_ensembles():
     yield "search", JointEnsembleRegressorCV(mlp_regressor(**small), **settings)
 
 
+# The others have other members or another lam, or are the same search of numbers.
+CHECKED = defaultdict(lambda: pytest.mark.slow) | {
+    ("classifier", "own-lam0.5"): pytest.mark.core,
+    ("regressor", "own-lam0.5"): (),
+    ("classifier", "search"): (),
+}
+
+
 def scikit_learn_checks():
     """All checks for several ensembles, with short names."""
     for name, ensemble in checked_ensembles():
@@ -117,24 +124,15 @@ def scikit_learn_checks():
             ):
                 continue
             kind = "regressor" if is_regressor(ensemble) else "classifier"
-            yield pytest.param(estimator, check, id=f"{kind}-{name}-{what}")
+            yield pytest.param(
+                estimator, check, id=f"{kind}-{name}-{what}", marks=CHECKED[kind, name]
+            )
 
 
 @pytest.fixture
 def _no_check_is_skipped(monkeypatch):
     """scikit-learn skips its check of array API dispatch unless this is set."""
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
-
-
-@pytest.fixture
-def _small_default_members(monkeypatch):
-    """What is checked is all there; the default's sizes would take minutes."""
-    for kind, make in (
-        (JointEnsembleClassifier, tabular_classifier),
-        (JointEnsembleRegressor, tabular_regressor),
-    ):
-        small = functools.partial(make, (16,), max_epochs=20, lr=0.03)
-        monkeypatch.setattr(kind, "make_member", staticmethod(small))
 
 
 @pytest.mark.usefixtures("_no_check_is_skipped", "_small_default_members")
@@ -202,6 +200,7 @@ def test_tags_of_regressors(of):
     assert not counts.input_tags.allow_nan
 
 
+@pytest.mark.usefixtures("_small_default_members")
 @pytest.mark.parametrize("member", [None, own_member()], ids=["default", "own"])
 @pytest.mark.parametrize("fitted", [False, True])
 def test_html_shows_the_members_prototype(member, fitted, iris):
@@ -218,6 +217,7 @@ def test_html_shows_the_members_prototype(member, fitted, iris):
         assert "OwnModule" in html
 
 
+@pytest.mark.usefixtures("_small_default_members")
 def test_repr_is_short_and_names_what_was_set(iris):
     assert repr(JointEnsembleClassifier()) == "JointEnsembleClassifier()"
 
@@ -276,6 +276,7 @@ def test_setting_a_parameter_of_the_member_changes_the_fit(iris):
     assert not np.array_equal(clf.predict_proba(X), faster.predict_proba(X))
 
 
+@pytest.mark.slow
 def test_the_default_member_is_tabular_classifier(iris):
     X, y = iris
     settings = {"n_estimators": 2, "random_state": 0}
@@ -332,12 +333,6 @@ def test_arrays_have_no_feature_names(iris):
 
 
 # -- metadata routing ------------------------------------------------------------------
-
-
-@pytest.fixture
-def _routing():
-    with sklearn.config_context(enable_metadata_routing=True):
-        yield
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ def subjects():
     return files.subjects()
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_is_a_change_and_can_be_made_again(kind, subjects):
     data = subjects[0].data
@@ -22,6 +23,7 @@ def test_a_change_is_a_change_and_can_be_made_again(kind, subjects):
     assert len(changed) == len(again)
 
 
+@pytest.mark.slow
 def test_no_changed_file_does_harm(capsys):
     n_failures = files.main(["--n", "40"])
 

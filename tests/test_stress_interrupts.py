@@ -53,6 +53,7 @@ def test_a_search_that_fails_is_reported(search, line, run, capsys):
     assert capsys.readouterr().out.startswith(line)
 
 
+@pytest.mark.slow
 def test_searches_are_interrupted_in_their_own_ways(run, capsys):
     searches = interrupts.searches()
     # Slow to start.

@@ -105,6 +105,8 @@ KINDS = {
 }
 
 
+@pytest.mark.core
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_frames_are_alike(kind, fitted):
     frame = KINDS[kind]
@@ -326,6 +328,7 @@ def test_in_pipelines():
     assert {"text", "category"} <= set(pipe[-1].feature_names_in_)
 
 
+@pytest.mark.slow
 def test_settings_of_the_default_member_are_searched():
     grid = [
         {"estimator__lr": [0.0, 0.02]},

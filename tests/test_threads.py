@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from search_tools import member
 from skorch.callbacks import Callback
+from tools import OwnLoader
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.data import DataLoader
 
@@ -17,10 +18,6 @@ from sklearn_jointens import JointEnsembleClassifier
 
 # Longer than any of it takes: what waits for a fit that waits for it never ends.
 DEADLINE = 20
-
-
-class Loader(DataLoader):
-    """A user's own, which is not replaced by slices of arrays."""
 
 
 class Beside(Callback):
@@ -78,7 +75,8 @@ ACTIONS = {
 }
 
 
-@pytest.mark.parametrize("iterator_valid", [DataLoader, Loader])
+@pytest.mark.quick(4)
+@pytest.mark.parametrize("iterator_valid", [DataLoader, OwnLoader])
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 def test_what_only_reads_does_not_disturb_a_fit_in_another_thread(
     action, iterator_valid, iris
@@ -132,6 +130,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no forks")
 def test_a_child_that_was_forked_beside_a_fit_can_fit():
     """It waited for a thread that only its parent has."""

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from skorch import NeuralNetClassifier
 from skorch.callbacks import GradientNormClipping
+from tools import skorch_net
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier, JointEnsembleClassifierCV
@@ -48,19 +48,9 @@ CASES = [
 
 
 def member(module=Plain, **params):
-    return NeuralNetClassifier(
-        module,
-        criterion=nn.CrossEntropyLoss,
-        **{
-            "lr": 0.5,
-            "max_epochs": 3,
-            "batch_size": -1,
-            "train_split": None,
-            "verbose": 0,
-            "callbacks": [("clip", GradientNormClipping(0.05))],
-            **params,
-        },
-    )
+    clip = [("clip", GradientNormClipping(0.05))]
+    settings = {"lr": 0.5, "max_epochs": 3, "batch_size": -1, "callbacks": clip}
+    return skorch_net(module, **{**settings, **params})
 
 
 @pytest.mark.parametrize("norm", [1, 2, 3.5, float("inf")])

@@ -45,6 +45,7 @@ def n_graphs():
     return torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_members_learn_the_same(digits, backend):
     clipping = [("clip", GradientNormClipping(0.1))]
@@ -108,6 +109,7 @@ class LoopsAndConvolves(nn.Module):
         return self.output(hidden.mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_every_way_of_vectorizing(digits):
     X, y = digits
     X = X.reshape(-1, 1, 8, 8)
@@ -125,6 +127,7 @@ def test_every_way_of_vectorizing(digits):
 
 
 # The compiler's own warnings of what is deprecated in torch.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_with_the_default_compiler(digits):

@@ -16,6 +16,7 @@ import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from skorch.dataset import ValidSplit
+from tools import stacked_weights
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier, mlp_classifier
@@ -182,10 +183,6 @@ def fit(net, X, y, device="cuda", **params):
     return JointEnsembleClassifier(net, device=device, **params).fit(X, y)
 
 
-def weights(clf):
-    return [p.detach().cpu() for p in clf.net_.module_.parameters()]
-
-
 def without_graphs(monkeypatch):
     monkeypatch.setattr(_step_graph, "GRAPHS", {})
 
@@ -198,7 +195,7 @@ def test_replays_train_as_the_stock_steps_do(digits, optimizer, monkeypatch):
     assert replayed.net_.stepping_ == "captured: 33 of 39 steps were replays"
     without_graphs(monkeypatch)
     stock = fit(net, *digits)
-    for p, q in zip(weights(replayed), weights(stock), strict=True):
+    for p, q in zip(stacked_weights(replayed), stacked_weights(stock), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
 
 
@@ -226,7 +223,7 @@ def test_what_is_captured(digits, params, bootstrap, monkeypatch):
     assert replayed.net_.stepping_.startswith("captured")
     without_graphs(monkeypatch)
     stock = fit(net, X, y, bootstrap=bootstrap)
-    for p, q in zip(weights(replayed), weights(stock), strict=True):
+    for p, q in zip(stacked_weights(replayed), stacked_weights(stock), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-3)
 
 
@@ -277,7 +274,7 @@ def test_training_goes_on_after_a_failed_capture(digits, monkeypatch):
     assert clf.net_.stepping_.startswith("stock: the capture failed")
     without_graphs(monkeypatch)
     stock = fit(net_of(), *digits)
-    for p, q in zip(weights(clf), weights(stock), strict=True):
+    for p, q in zip(stacked_weights(clf), stacked_weights(stock), strict=True):
         torch.testing.assert_close(p, q, rtol=1e-3, atol=1e-4)
 
 

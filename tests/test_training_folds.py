@@ -3,25 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from search_tools import member, member_of, stopping
+from search_tools import ensemble_of_folds, folded, member, member_of, stopping
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
 from skorch import NeuralNetBinaryClassifier
+from tools import OneLogit
 from torch import nn
 
-from sklearn_jointens import JointEnsembleClassifier, MemberFolds, tabular_classifier
+from sklearn_jointens import MemberFolds, tabular_classifier
 from sklearn_jointens._draws import rows_of_members
-
-
-def folded(n_splits=3, **params):
-    """A small member that leaves folds out."""
-    return member(train_split=MemberFolds(n_splits), **params)
-
-
-def ensemble(estimator=None, **params):
-    estimator = folded() if estimator is None else estimator
-    settings = {"n_estimators": 4, "random_state": 0}
-    return JointEnsembleClassifier(estimator, **{**settings, **params})
 
 
 def unseen_by(clf, y):
@@ -138,7 +128,7 @@ def test_n_splits_is_at_least_two(n_splits, iris):
     )
     for call in (
         lambda: rows_in_folds(MemberFolds(n_splits), np.zeros(9), 0),
-        lambda: ensemble(folded(n_splits)).fit(*iris),
+        lambda: ensemble_of_folds(folded(n_splits)).fit(*iris),
         lambda: folded(n_splits).fit(*iris),
     ):
         with pytest.raises(ValueError, match="n_splits") as caught:
@@ -165,7 +155,7 @@ def test_a_clone_says_the_same():
 @pytest.mark.parametrize("n_estimators", [3, 4, 7])
 @pytest.mark.parametrize("lam", [0.0, 0.95])
 def test_history_is_of_the_members_that_have_not_seen_a_row(n_estimators, lam, iris):
-    clf = ensemble(n_estimators=n_estimators, lam=lam).fit(*iris)
+    clf = ensemble_of_folds(n_estimators=n_estimators, lam=lam).fit(*iris)
 
     assert_validated_out_of_fold(clf, *iris)
     assert unseen_by(clf, iris[1]).any(axis=0).all()
@@ -175,19 +165,20 @@ def test_history_of_labels_that_are_words(cancer):
     X, y = cancer
     words = np.array(["yes", "no"])[y]
 
-    assert_validated_out_of_fold(ensemble().fit(X, words), X, words)
+    assert_validated_out_of_fold(ensemble_of_folds().fit(X, words), X, words)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("batch_size", [1, 7, 33, 1000])
 def test_validation_in_any_batches(batch_size, iris):
     net = folded(iterator_valid__batch_size=batch_size)
 
-    assert_validated_out_of_fold(ensemble(net).fit(*iris), *iris)
+    assert_validated_out_of_fold(ensemble_of_folds(net).fit(*iris), *iris)
 
 
 def test_fewer_members_than_folds_are_validated_on_their_folds(iris):
     X, y = iris
-    clf = ensemble(folded(8), n_estimators=3).fit(X, y)
+    clf = ensemble_of_folds(folded(8), n_estimators=3).fit(X, y)
 
     assert_validated_out_of_fold(clf, X, y)
     is_validated = unseen_by(clf, y).any(axis=0)
@@ -197,7 +188,7 @@ def test_fewer_members_than_folds_are_validated_on_their_folds(iris):
 
 
 def test_one_member(iris):
-    assert_validated_out_of_fold(ensemble(n_estimators=1).fit(*iris), *iris)
+    assert_validated_out_of_fold(ensemble_of_folds(n_estimators=1).fit(*iris), *iris)
 
 
 class Recurrent(nn.Module):
@@ -237,19 +228,10 @@ def test_members_that_are_not_vectorized_by_structure(module, iris):
     X, y = iris[0].astype(np.float32), iris[1]
     X = np.abs(X) + 0.1
     net = member_of(module, train_split=MemberFolds(3))
-    clf = ensemble(net).fit(X, y)
+    clf = ensemble_of_folds(net).fit(X, y)
 
     assert clf.vectorization_.method == ("vmap" if module is Scaled else "loop")
     assert_validated_out_of_fold(clf, X, y, rtol=1e-4)
-
-
-class OneLogit(nn.Module):
-    def __init__(self, n_features_in):
-        super().__init__()
-        self.out = nn.Linear(n_features_in, 1)
-
-    def forward(self, x):
-        return self.out(x)[:, 0]
 
 
 def test_members_with_one_logit(cancer):
@@ -258,7 +240,7 @@ def test_members_with_one_logit(cancer):
         OneLogit, max_epochs=2, verbose=0, train_split=MemberFolds(3)
     )
 
-    assert_validated_out_of_fold(ensemble(net).fit(X, y), X, y, rtol=1e-4)
+    assert_validated_out_of_fold(ensemble_of_folds(net).fit(X, y), X, y, rtol=1e-4)
 
 
 def test_validation_heeds_weights(iris):
@@ -266,7 +248,9 @@ def test_validation_heeds_weights(iris):
     X, y = iris
     weight = np.random.RandomState(0).uniform(0, 3, len(y))
     net = folded(iterator_valid__batch_size=1000)
-    clf = ensemble(net, class_weight={0: 1, 1: 2, 2: 3}).fit(X, y, sample_weight=weight)
+    clf = ensemble_of_folds(net, class_weight={0: 1, 1: 2, 2: 3}).fit(
+        X, y, sample_weight=weight
+    )
     weight = weight * (1 + y)
 
     unseen, last = unseen_by(clf, y), clf.history_[-1]
@@ -301,10 +285,10 @@ def with_other_labels(y, rows):
 def test_no_member_learns_from_its_fold(lam, settings, iris):
     X, y = iris
     net = member(train_split=MemberFolds(3, stratified=False), **settings)
-    clf = ensemble(net, n_estimators=6, lam=lam).fit(X, y)
+    clf = ensemble_of_folds(net, n_estimators=6, lam=lam).fit(X, y)
     held_out = unseen_by(clf, y)[1]
 
-    other = ensemble(net, n_estimators=6, lam=lam).fit(
+    other = ensemble_of_folds(net, n_estimators=6, lam=lam).fit(
         X, with_other_labels(y, held_out)
     )
 
@@ -321,11 +305,11 @@ def test_no_member_learns_from_its_fold(lam, settings, iris):
 def test_folds_are_weights_of_zero(iris):
     """With lam=0 a member is the one that is fitted alone with these weights."""
     X, y = iris
-    clf = ensemble(lam=0.0, n_estimators=3).fit(X, y)
+    clf = ensemble_of_folds(lam=0.0, n_estimators=3).fit(X, y)
     seen = ~unseen_by(clf, y)
 
     for j in range(3):
-        alone = ensemble(member(), lam=0.0, n_estimators=3)
+        alone = ensemble_of_folds(member(), lam=0.0, n_estimators=3)
         alone.fit(X, y, sample_weight=seen[j].astype(float))
         np.testing.assert_allclose(
             alone.estimators_[j].predict_proba(X),
@@ -336,9 +320,9 @@ def test_folds_are_weights_of_zero(iris):
 
 def test_bootstrap_leaves_folds_out_too(iris):
     X, y = iris
-    clf = ensemble(bootstrap=True, oob_score=True, n_estimators=7).fit(X, y)
-    plain = ensemble(member(), bootstrap=True, n_estimators=7).fit(X, y)
-    of_folds = ensemble(n_estimators=7).fit(X, y)
+    clf = ensemble_of_folds(bootstrap=True, oob_score=True, n_estimators=7).fit(X, y)
+    plain = ensemble_of_folds(member(), bootstrap=True, n_estimators=7).fit(X, y)
+    of_folds = ensemble_of_folds(n_estimators=7).fit(X, y)
 
     unseen = unseen_by(clf, y)
 
@@ -359,10 +343,10 @@ def test_bootstrap_leaves_folds_out_too(iris):
 def test_the_best_epoch_is_restored(lam, cancer):
     X, y = cancer
     net = folded(lr=0.1, max_epochs=15, callbacks=stopping())
-    clf = ensemble(net, lam=lam).fit(X, y)
+    clf = ensemble_of_folds(net, lam=lam).fit(X, y)
     losses = clf.history_[:, "valid_loss"]
     best = int(np.argmin(losses))
-    shorter = ensemble(folded(lr=0.1, max_epochs=best + 1), lam=lam).fit(X, y)
+    shorter = ensemble_of_folds(folded(lr=0.1, max_epochs=best + 1), lam=lam).fit(X, y)
 
     assert best + 1 < len(losses) < 15
     np.testing.assert_array_equal(shorter.history_[:, "valid_loss"], losses[: best + 1])
@@ -375,10 +359,10 @@ def test_an_ensemble_for_tables_goes_back_to_its_best_epoch(cancer):
     X, y = cancer
     settings = {"n_splits": 3, "lr": 0.1, "batch_size": 16}
     net = tabular_classifier((6,), patience=2, max_epochs=20, **settings)
-    clf = ensemble(net).fit(X, y)
+    clf = ensemble_of_folds(net).fit(X, y)
     losses = clf.history_[:, "valid_loss"]
     best = int(np.argmin(losses))
     net = tabular_classifier((6,), callbacks=None, max_epochs=best + 1, **settings)
 
     assert len(losses) == best + 3
-    assert_same_weights(clf, ensemble(net).fit(X, y))
+    assert_same_weights(clf, ensemble_of_folds(net).fit(X, y))

@@ -4,22 +4,17 @@ import pickle
 
 import numpy as np
 import pytest
-from search_tools import UNEQUAL_FOLDS, assert_equals_grid_search, member, stopping
+from search_tools import (
+    UNEQUAL_FOLDS,
+    assert_equals_grid_search,
+    ensemble_of_folds,
+    folded,
+    stopping,
+)
 from sklearn.ensemble import BaggingClassifier
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_jointens import JointEnsembleClassifier, MemberFolds, tabular_classifier
-
-
-def folded(n_splits=3, **params):
-    """A small member that leaves folds out."""
-    return member(**{"train_split": MemberFolds(n_splits), **params})
-
-
-def ensemble(estimator=None, **params):
-    estimator = folded() if estimator is None else estimator
-    settings = {"n_estimators": 4, "random_state": 0}
-    return JointEnsembleClassifier(estimator, **{**settings, **params})
 
 
 def figures(clf):
@@ -52,7 +47,7 @@ def test_warm_start_keeps_folds(random_state, cancer):
     """Else a member would be validated on rows that it has learned from."""
     if random_state == "generator":
         random_state = np.random.RandomState(0)
-    clf = ensemble(random_state=random_state).fit(*cancer)
+    clf = ensemble_of_folds(random_state=random_state).fit(*cancer)
     before = figures(clf)
 
     going_on_without_learning(clf).fit(*cancer)
@@ -62,7 +57,7 @@ def test_warm_start_keeps_folds(random_state, cancer):
 
 @pytest.mark.parametrize("random_state", [0, None])
 def test_more_members_leave_the_folds_of_the_first_ones(random_state, cancer):
-    clf = ensemble(random_state=random_state).fit(*cancer)
+    clf = ensemble_of_folds(random_state=random_state).fit(*cancer)
     before = figures(clf)
 
     going_on_without_learning(clf, n_estimators=7).fit(*cancer)
@@ -74,7 +69,7 @@ def test_more_members_leave_the_folds_of_the_first_ones(random_state, cancer):
 @pytest.mark.parametrize("random_state", [0, None])
 def test_partial_fit_keeps_folds(random_state, cancer):
     X, y = cancer
-    clf = ensemble(folded(lr=0.0), random_state=random_state)
+    clf = ensemble_of_folds(folded(lr=0.0), random_state=random_state)
     clf.partial_fit(X, y, classes=[0, 1])
     before = figures(clf)
 
@@ -83,7 +78,7 @@ def test_partial_fit_keeps_folds(random_state, cancer):
 
 @pytest.mark.parametrize("dropped", [[3], [0], [0, 2]])
 def test_members_that_are_left_keep_their_folds(dropped, cancer):
-    clf = ensemble().fit(*cancer)
+    clf = ensemble_of_folds().fit(*cancer)
     kept = [j for j in range(4) if j not in dropped]
     smaller = clf.drop_members(dropped)
     before = figures(clf)
@@ -96,7 +91,7 @@ def test_members_that_are_left_keep_their_folds(dropped, cancer):
 @pytest.mark.parametrize("random_state", [0, None])
 @pytest.mark.parametrize("way", ["pickle", "file"])
 def test_kept_ensembles_keep_their_folds(way, random_state, cancer, tmp_path):
-    clf = ensemble(random_state=random_state).fit(*cancer)
+    clf = ensemble_of_folds(random_state=random_state).fit(*cancer)
     before = figures(clf)
     if way == "pickle":
         found = pickle.loads(pickle.dumps(clf))
@@ -150,6 +145,7 @@ def test_nets_for_tables_in_bagging(cancer):
 # -- searches --------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings",
     [
@@ -191,6 +187,7 @@ NEARLY_EQUAL_FOLDS = [
 ]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("batch_size", [1, 1000])
 def test_members_are_validated_on_their_own_folds_in_a_search(batch_size, iris):
     """Folds of two training sets, in unequal numbers of batches, were mixed up."""
@@ -211,6 +208,8 @@ def test_more_folds_than_rows_in_a_search(iris):
 def test_number_of_folds_is_searched(iris):
     grid = {"estimator__train_split": [MemberFolds(2), MemberFolds(5), None]}
 
-    found = GridSearchCV(ensemble(), grid, cv=2, error_score="raise").fit(*iris)
+    found = GridSearchCV(ensemble_of_folds(), grid, cv=2, error_score="raise").fit(
+        *iris
+    )
 
     assert len(found.cv_results_["mean_test_score"]) == 3

@@ -184,6 +184,7 @@ def test_a_group_is_handed_its_own_weights(reseed):
         assert len(moved) == (len(start) if g == 2 else 0)
 
 
+@pytest.mark.core
 def test_a_trained_group_is_a_net_that_was_trained_alone(reseed):
     net = member((5, 4), dropout=0.3, train_split=ValidSplit(4))
     floor = Floor(reseed, net, UNEVEN, ((0.0, 0.9), (0.5,)))

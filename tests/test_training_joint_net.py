@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import make_classification
-from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
+from skorch import NeuralNetBinaryClassifier
 from skorch.callbacks import Callback, GradientNormClipping
 from skorch.dataset import ValidSplit
+from tools import ensemble, skorch_net, three_classes
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier, _members, mlp_classifier
@@ -71,30 +71,16 @@ class Reseed(Callback):
 
 @pytest.fixture
 def data():
-    X, y = make_classification(
-        n_samples=70, n_features=6, n_informative=4, n_classes=3, random_state=0
-    )
-    return X.astype(np.float32), y
+    return three_classes(70)
 
 
 def prototype(module=Net, **params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "lr": 0.1,
-        "max_epochs": 4,
-        "batch_size": 16,
-        "train_split": None,
-        "verbose": 0,
-    }
-    return NeuralNetClassifier(module, **{**defaults, **params})
+    return skorch_net(
+        module, **{"lr": 0.1, "max_epochs": 4, "batch_size": 16, **params}
+    )
 
 
-def ensemble(net, **params):
-    defaults = {"n_estimators": 3, "lam": 0.5, "random_state": 0}
-    return JointEnsembleClassifier(net, **{**defaults, **params})
-
-
-def weights(fitted):
+def states(fitted):
     """Each member's tensors by name."""
     return [
         {k: v.clone().cpu() for k, v in member.module_.state_dict().items()}
@@ -102,9 +88,9 @@ def weights(fitted):
     ]
 
 
-def initial_weights(clf, X, y):
+def initial_states(clf, X, y):
     """What the members start from."""
-    return weights(clone(clf).set_params(estimator__max_epochs=0).fit(X, y))
+    return states(clone(clf).set_params(estimator__max_epochs=0).fit(X, y))
 
 
 def trained_alone(net, start, X, y):
@@ -115,7 +101,7 @@ def trained_alone(net, start, X, y):
         return alone.partial_fit(X, y)
 
 
-def assert_same_weights(found, expected, atol=1e-5):
+def assert_same_states(found, expected, atol=1e-5):
     for j, (a, b) in enumerate(zip(found, expected, strict=True)):
         assert a.keys() == b.keys()
         for name in b:
@@ -127,6 +113,7 @@ def assert_same_weights(found, expected, atol=1e-5):
 # -- lam = 0 and one member ----------------------------------------------------------
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(
     "settings",
@@ -150,14 +137,14 @@ def test_lam_0_equals_skorch_nets_fitted_one_by_one(data, settings, shuffle, dev
     )
     net.set_params(device=device)
     clf = ensemble(net, lam=0.0)
-    start = initial_weights(clf, X, y)
+    start = initial_states(clf, X, y)
     clf.fit(X, y)
     alone = [trained_alone(net, weights_j, X, y) for weights_j in start]
     atol = 1e-5 if device == "cpu" else 1e-4
     expected = [
         {k: v.cpu() for k, v in member.module_.state_dict().items()} for member in alone
     ]
-    assert_same_weights(weights(clf), expected, atol=atol)
+    assert_same_states(states(clf), expected, atol=atol)
     for part in ("train", "valid"):
         np.testing.assert_allclose(
             np.transpose(clf.history_[:, f"{part}_member_losses"]),
@@ -174,6 +161,7 @@ def test_lam_0_equals_skorch_nets_fitted_one_by_one(data, settings, shuffle, dev
     )
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("lam", LAMS)
 @pytest.mark.parametrize(
     "settings",
@@ -190,12 +178,12 @@ def test_one_member_equals_the_prototype_for_every_lam(data, lam, settings, devi
     )
     net.set_params(device=device)
     clf = ensemble(net, n_estimators=1, lam=lam)
-    (start,) = initial_weights(clf, X, y)
+    (start,) = initial_states(clf, X, y)
     clf.fit(X, y)
     alone = trained_alone(net, start, X, y)
     atol = 1e-5 if device == "cpu" else 1e-4
     expected = {k: v.cpu() for k, v in alone.module_.state_dict().items()}
-    assert_same_weights(weights(clf), [expected], atol=atol)
+    assert_same_states(states(clf), [expected], atol=atol)
     for name in ("train_loss", "valid_loss", "valid_acc"):
         np.testing.assert_allclose(
             clf.history_[:, name], alone.history[:, name], atol=atol
@@ -216,7 +204,7 @@ def test_a_members_step_does_not_depend_on_the_number_of_members(data, settings)
         ensemble(prototype(**settings), n_estimators=n, lam=0.0).fit(*data)
         for n in (3, 6)
     )
-    assert_same_weights(weights(few), weights(many)[:3], atol=1e-6)
+    assert_same_states(states(few), states(many)[:3], atol=1e-6)
 
 
 def test_a_members_step_does_not_depend_on_lam_where_members_agree(data):
@@ -225,14 +213,15 @@ def test_a_members_step_does_not_depend_on_lam_where_members_agree(data):
     fitted = []
     for lam in LAMS:
         with pytest.warns(UserWarning, match="start from the same weights"):
-            fitted.append(weights(ensemble(net, lam=lam).fit(*data)))
-    assert_same_weights(fitted[1], fitted[0])
-    assert_same_weights(fitted[2], fitted[0])
+            fitted.append(states(ensemble(net, lam=lam).fit(*data)))
+    assert_same_states(fitted[1], fitted[0])
+    assert_same_states(fitted[2], fitted[0])
 
 
 # -- the joint loss ------------------------------------------------------------------
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("lam", LAMS)
 def test_history_holds_the_joint_loss_and_its_parts(data, lam):
     net = prototype(train_split=ValidSplit(4))
@@ -305,7 +294,7 @@ def test_one_step_is_the_members_lr_along_m_times_the_joint_gradient(
     sample_weight = np.random.RandomState(0).rand(len(y)) if weighted else None
     net = prototype(lr=lr, max_epochs=1, batch_size=-1)
     clf = ensemble(net, lam=lam, n_estimators=n_members)
-    start = initial_weights(clf, X, y)
+    start = initial_states(clf, X, y)
     clf.fit(X, y, sample_weight=sample_weight)
 
     modules = [Net() for _ in range(n_members)]
@@ -326,7 +315,7 @@ def test_one_step_is_the_members_lr_along_m_times_the_joint_gradient(
         for parameter in module.parameters():
             parameter.data -= lr * parameter.grad
         expected.append(module.state_dict())
-    assert_same_weights(weights(clf), expected)
+    assert_same_states(states(clf), expected)
     assert clf.history_[0]["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
 
 
@@ -341,7 +330,7 @@ def test_members_of_probabilities_and_of_logits_give_the_same_ensemble(data, lam
     logits = ensemble(prototype(train_split=split), lam=lam).fit(X, y)
     net = prototype(ProbabilityNet, criterion=nn.NLLLoss, train_split=split)
     probabilities = ensemble(net, lam=lam).fit(X, y)
-    assert_same_weights(weights(probabilities), weights(logits), atol=1e-4)
+    assert_same_states(states(probabilities), states(logits), atol=1e-4)
     np.testing.assert_allclose(
         probabilities.predict_proba(X), logits.predict_proba(X), atol=1e-4
     )
@@ -360,6 +349,7 @@ def test_lam_matters_to_members_of_probabilities(data):
     assert abs(alone.member_proba(data[0]) - joint.member_proba(data[0])).max() > 0.01
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("module", [LogitColumn, LogitVector])
 @pytest.mark.parametrize("lam", LAMS)
 def test_one_logit_members_equal_two_class_members(data, module, lam):
@@ -377,7 +367,7 @@ def test_one_logit_members_equal_two_class_members(data, module, lam):
     net = prototype(ZeroAndLogit, train_split=ValidSplit(4, stratified=True))
     two = ensemble(net, lam=lam).fit(X, y)
     assert one.classes_.tolist() == ["no", "yes"]
-    assert_same_weights(weights(one), weights(two))
+    assert_same_states(states(one), states(two))
     np.testing.assert_allclose(one.predict_proba(X), two.predict_proba(X), atol=1e-5)
     np.testing.assert_allclose(one.member_proba(X), two.member_proba(X), atol=1e-5)
     np.testing.assert_array_equal(one.predict(X), two.predict(X))
@@ -431,6 +421,8 @@ def way_of(monkeypatch):
     return choose
 
 
+@pytest.mark.core
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("lam", LAMS)
 @pytest.mark.parametrize("way", ["vmap", "loop"])
 def test_all_ways_of_vectorizing_train_the_same_ensemble(data, way_of, way, lam):
@@ -447,7 +439,7 @@ def test_all_ways_of_vectorizing_train_the_same_ensemble(data, way_of, way, lam)
         fitted.append(ensemble(net, lam=lam).fit(X, y))
         assert fitted[-1].vectorization_.method == each
     a, b = fitted
-    assert_same_weights(weights(a), weights(b))
+    assert_same_states(states(a), states(b))
     np.testing.assert_allclose(a.predict_proba(X), b.predict_proba(X), atol=1e-5)
     np.testing.assert_allclose(a.member_proba(X), b.member_proba(X), atol=1e-5)
     for name in ("train_loss", "valid_loss", "valid_acc", "train_diversity"):
@@ -492,12 +484,12 @@ def test_any_module_trains_in_the_way_that_can_run_it(data, module, way):
     X, y = data
     net = prototype(module, optimizer__momentum=0.9)
     clf = ensemble(net, lam=0.0)
-    start = initial_weights(clf, X, y)
+    start = initial_states(clf, X, y)
     clf.fit(X, y)
     assert clf.vectorization_.method == way
     assert clf.vectorization_.reason.startswith(way)
     expected = [trained_alone(net, state, X, y).module_.state_dict() for state in start]
-    assert_same_weights(weights(clf), expected)
+    assert_same_states(states(clf), expected)
 
 
 def test_buffers_of_members_are_trained_as_alone(data):
@@ -505,16 +497,17 @@ def test_buffers_of_members_are_trained_as_alone(data):
     X, y = data
     net = prototype(Normalized, lr=0.05)
     clf = ensemble(net, lam=0.0)
-    start = initial_weights(clf, X, y)
+    start = initial_states(clf, X, y)
     clf.fit(X, y)
     alone = [trained_alone(net, state, X, y) for state in start]
-    assert_same_weights(weights(clf), [member.module_.state_dict() for member in alone])
+    assert_same_states(states(clf), [member.module_.state_dict() for member in alone])
     assert clf.estimators_[0].module_.norm.num_batches_tracked == 4 * 5
     np.testing.assert_allclose(
         clf.member_proba(X), [member.predict_proba(X) for member in alone], atol=1e-5
     )
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("norm", [2, float("inf")])
 @pytest.mark.parametrize("way", WAYS)
 def test_gradient_clipping_is_each_members_own(digits, way, norm, monkeypatch):

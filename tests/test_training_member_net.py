@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy import sparse
 from sklearn.base import clone, is_classifier
-from sklearn.datasets import make_classification
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.callbacks import EpochScoring
 from skorch.dataset import ValidSplit
+from tools import skorch_net, three_classes
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier
@@ -53,21 +53,11 @@ class UserNet(NeuralNetClassifier):
 
 @pytest.fixture
 def data():
-    X, y = make_classification(
-        n_samples=60, n_features=6, n_informative=4, n_classes=3, random_state=0
-    )
-    return X.astype(np.float32), np.array(["a", "b", "c"])[y]
+    return three_classes(60, ["a", "b", "c"])
 
 
 def member(module=Net, cls=MemberNetClassifier, **params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "max_epochs": 3,
-        "lr": 0.1,
-        "train_split": None,
-        "verbose": 0,
-    }
-    return cls(module, **{**defaults, **params})
+    return skorch_net(module, cls, **{"max_epochs": 3, "lr": 0.1, **params})
 
 
 # -- sizes ---------------------------------------------------------------------------

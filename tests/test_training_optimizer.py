@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, Freezer, Unfreezer
+from tools import skorch_net
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier
@@ -18,16 +18,7 @@ SETTINGS = {
 
 
 def ensemble(optimizer, module=MLP, **params):
-    net = NeuralNetClassifier(
-        module,
-        criterion=nn.CrossEntropyLoss,
-        optimizer=optimizer,
-        lr=0.01,
-        max_epochs=3,
-        train_split=None,
-        verbose=0,
-        **params,
-    )
+    net = skorch_net(module, optimizer=optimizer, lr=0.01, max_epochs=3, **params)
     return JointEnsembleClassifier(net, n_estimators=3, lam=0.9, random_state=0)
 
 

@@ -9,6 +9,7 @@ import torch
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.dataset import Dataset
+from tools import OwnDataset, OwnLoader, skorch_net
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -25,26 +26,12 @@ class Net(nn.Linear):
 
 
 def member(kind=NeuralNetClassifier, module=Net, **params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "train_split": None,
-        "max_epochs": 1,
-        "batch_size": 16,
-        "verbose": 0,
-    }
-    return kind(module, **{**defaults, **params})
+    settings = {"criterion": nn.CrossEntropyLoss, "max_epochs": 1, "batch_size": 16}
+    return skorch_net(module, kind, **{**settings, **params})
 
 
 def ensemble(net, **params):
     return JointEnsembleClassifier(net, n_estimators=2, random_state=0, **params)
-
-
-class Plain(Dataset):
-    """A data set of the user's own that changes nothing."""
-
-
-class Loader(DataLoader):
-    """An iterator of the user's own that changes nothing."""
 
 
 class FewRows(Dataset):
@@ -84,9 +71,9 @@ class Endless(DataLoader):
     "params",
     [
         {},
-        {"dataset": Plain},
-        {"iterator_valid": Loader},
-        {"dataset": Plain, "iterator_valid": Loader},
+        {"dataset": OwnDataset},
+        {"iterator_valid": OwnLoader},
+        {"dataset": OwnDataset, "iterator_valid": OwnLoader},
     ],
     ids=["stock", "dataset", "iterator", "both"],
 )
@@ -147,7 +134,7 @@ def test_rows_that_are_left_out_of_prediction_are_an_error(kind):
 @pytest.mark.parametrize(("then", "got"), [(DropsLast, 45), (Endless, 64)])
 def test_batches_that_leave_rows_out_or_do_not_end_are_an_error(then, got):
     class Changing(DataLoader):
-        kind = Loader
+        kind = OwnLoader
 
         def __iter__(self):
             return iter(self.kind(self.dataset, self.batch_size))
@@ -206,7 +193,7 @@ def test_rows_that_are_no_tensor_are_refused():
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"dataset": Plain}, {"iterator_valid": Loader}],
+    [{}, {"dataset": OwnDataset}, {"iterator_valid": OwnLoader}],
     ids=["stock", "dataset", "iterator"],
 )
 def test_prediction_never_touches_the_global_generator(params, monkeypatch):
@@ -261,7 +248,7 @@ class Dropping(nn.Sequential):
 def test_predicting_in_one_thread_leaves_a_fit_in_another_as_it_is():
     """What ``score_members`` does put an older state of the generator back, which the
     fit in the other thread had drawn from."""
-    known = ensemble(member(dataset=Plain, iterator_valid__batch_size=8)).fit(X, Y)
+    known = ensemble(member(dataset=OwnDataset, iterator_valid__batch_size=8)).fit(X, Y)
     options = {"module": Dropping, "max_epochs": 2, "iterator_train__shuffle": True}
     expected = ensemble(member(**options)).fit(X, Y)
 

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
-from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback, Checkpoint, EpochScoring
 from skorch.dataset import Dataset, ValidSplit
 from skorch.utils import data_from_dataset
-from small_nets import Net
-from torch import nn
+from tools import ensemble, skorch_net
 from torch.utils.data import DataLoader, Subset
 
-from sklearn_jointens import JointEnsembleClassifier
 from sklearn_jointens.losses import joint_loss
 from sklearn_jointens.training import MemberFolds
 from sklearn_jointens.training._batches import (
@@ -44,20 +41,8 @@ class Rows(Dataset):
 
 
 def member(**params):
-    defaults = {
-        "criterion": nn.CrossEntropyLoss,
-        "lr": 1e-3,
-        "max_epochs": 2,
-        "batch_size": 16,
-        "train_split": None,
-        "iterator_train__shuffle": True,
-        "verbose": 0,
-    }
-    return NeuralNetClassifier(Net, **{**defaults, **params})
-
-
-def ensemble(net, **params):
-    return JointEnsembleClassifier(net, 3, lam=0.5, random_state=0, **params)
+    settings = {"lr": 1e-3, "max_epochs": 2, "batch_size": 16}
+    return skorch_net(iterator_train__shuffle=True, **{**settings, **params})
 
 
 WHEN = ("epoch_begin", "batch_begin", "grad_computed", "batch_end", "epoch_end")
@@ -220,6 +205,7 @@ KINDS = {
 }
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_of_the_net_in_a_fit_holds_no_rows(data, kind, copied):
@@ -257,6 +243,7 @@ def test_a_checkpoint_of_the_net_holds_no_rows(data, tmp_path):
     np.testing.assert_array_equal(again.predict(data[0]), clf.predict(data[0]))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fitted_ensemble_lets_go_of_its_rows(data, kind):
     params, settings = KINDS[kind]

@@ -6,24 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.datasets import make_classification
 from sklearn.metrics import accuracy_score, log_loss
 from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier
 from skorch.dataset import Dataset, ValidSplit
 from skorch.helper import predefined_split
-from small_nets import LogitColumn, Net
+from tools import LogitColumn, Net, ensemble, three_classes
 from torch import nn
 from torch.utils.data import ConcatDataset, DataLoader, Subset, TensorDataset
 
-from sklearn_jointens import JointEnsembleClassifier, mlp_classifier, tabular_classifier
+from sklearn_jointens import mlp_classifier, tabular_classifier
 
 
 @pytest.fixture
 def data():
-    X, y = make_classification(
-        n_samples=90, n_features=6, n_informative=4, n_classes=3, random_state=0
-    )
-    return X.astype(np.float32), y
+    return three_classes(90)
 
 
 def member(kind=NeuralNetClassifier, module=Net, **params):
@@ -31,11 +27,6 @@ def member(kind=NeuralNetClassifier, module=Net, **params):
     if kind is NeuralNetClassifier:
         defaults["criterion"] = nn.CrossEntropyLoss
     return kind(module, **{**defaults, **params})
-
-
-def ensemble(net, **params):
-    defaults = {"n_estimators": 3, "lam": 0.5, "random_state": 0}
-    return JointEnsembleClassifier(net, **{**defaults, **params})
 
 
 class Pairs(torch.utils.data.Dataset):
@@ -86,6 +77,7 @@ def assert_validated_on(clf, X, y):
     np.testing.assert_allclose(clf.history_[-1, "valid_member_accuracies"], own)
 
 
+@pytest.mark.quick(8)
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize(
     ("kind", "labels"),

@@ -23,6 +23,7 @@ from skorch.callbacks import (
     Unfreezer,
 )
 from skorch.dataset import ValidSplit
+from tools import stacked_weights
 from torch import nn
 
 from sklearn_jointens import JointEnsembleClassifier
@@ -134,12 +135,8 @@ def fit(net, X, y, weight=None, **params):
     return clf.fit(X, y, sample_weight=weight)
 
 
-def weights(clf):
-    return [p.detach() for p in clf.net_.module_.parameters()]
-
-
 def assert_same_fit(a, b):
-    for p, q in zip(weights(a), weights(b), strict=True):
+    for p, q in zip(stacked_weights(a), stacked_weights(b), strict=True):
         assert torch.equal(p, q)
     for name in ("train_loss", "train_ensemble_loss", "train_member_accuracies"):
         assert a.history_[:, name] == b.history_[:, name]
@@ -209,6 +206,7 @@ CASES = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("params", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("weighting", [None, "rows", "bootstrap"])
 def test_replayed_steps_are_the_stock_steps(digits, captures, params, weighting):
@@ -358,6 +356,7 @@ class Looks(Callback):
 
 
 class TestWhatStaysStock:
+    @pytest.mark.quick(3)
     @pytest.mark.parametrize(
         ("net", "why"),
         [

@@ -150,6 +150,7 @@ def test_what_is_there_is_shown(folder, asked):
 @pytest.mark.slow
 def test_beyond_the_paper(folder):
     run_command("mlps --sizes 16x64 --lams 0.9 0.99 0.995 1 --epochs 1", folder)
+    run_command("mlps --sizes 1x1024 --epochs 1 --flipped 0.2", folder)
     for setting in ("--flipped 0.2", "--images 60"):
         run_command(f"mlps --sizes 16x64 --lams 0.9 1 --epochs 1 {setting}", folder)
 

@@ -36,7 +36,7 @@ def draw(store: Store, folder: Path) -> None:
     is_small = runs["n_images"] < kept["n_images"]
     for name, is_other in (("flipped", is_noisy), ("few", is_small)):
         others = of(runs[is_other], data=kept["data"])
-        if len(others):
+        if (others["configuration"] != "1x1024").any():
             draw_beside(ordinary, others, folder / f"mlps_{name}.png")
 
 

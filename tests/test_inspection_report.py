@@ -104,7 +104,7 @@ def test_every_picture_is_told_in_words(made):
     assert page.tags["figcaption"] == page.tags["figure"]
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @each_kind
 def test_every_kind_of_targets_has_its_sections(kind):
     fitted = kind.ensemble().fit(rows(), kind.y)

@@ -237,6 +237,7 @@ def test_a_model_holds_operators_of_onnx_alone(shipped):
     assert not model.functions
 
 
+@pytest.mark.slow
 def test_what_members_share_is_kept_once(ship):
     """The encoding of a table, but not the weights."""
     shipped = ship("counts")

@@ -336,6 +336,7 @@ def test_search_without_refit_has_none():
     assert not hasattr(search, "report")
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_page_can_be_saved(fitted, made, tmp_path):
     made.save(tmp_path / "one.html")
     fitted.report(rows(), CLASSES.y, title="Grün", path=tmp_path / "two.html")

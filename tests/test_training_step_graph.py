@@ -473,6 +473,7 @@ class TestWhatStaysStock:
 
 
 class TestFailure:
+    @pytest.mark.slow
     def test_a_failed_capture_costs_nothing(self, digits, captures):
         class Fails(ReplayedByRunningAgain):
             def capture(self, function):

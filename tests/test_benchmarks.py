@@ -110,6 +110,7 @@ def test_peak_memory_counts_what_is_freed_again_and_not_what_was_held():
     assert peak == pytest.approx(64, abs=8)
 
 
+@pytest.mark.slow
 @needs_linux
 def test_peak_memory_does_not_count_pages_of_a_memory_map(tmp_path):
     np.save(tmp_path / "X.npy", np.ones(64_000_000, dtype=np.uint8))

@@ -192,7 +192,7 @@ def test_errors_are_in_units_of_the_target_and_a_share_of_its_variance():
 # -- models ------------------------------------------------------------------------
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("task", "name"),
     [(task, name) for task in TASKS for name in (models.FAST, *TASKS[task].sklearn)],
@@ -283,6 +283,7 @@ def test_every_fit_is_a_row_and_a_failure_is_a_note(command):
     assert "- broken, a, split 0, 1: ValueError: " in text
 
 
+@pytest.mark.slow
 def test_what_is_in_the_file_is_not_run_again(command):
     command()
     lines = command.csv.read_text().splitlines()

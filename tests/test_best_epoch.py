@@ -57,6 +57,7 @@ def ways(folder):
     }
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("way", ways(""))
 def test_the_best_epoch_is_the_one_that_the_members_are_of(iris, way, tmp_path):
     X, y = iris

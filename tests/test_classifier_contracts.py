@@ -139,6 +139,7 @@ def test_predicting_again_gives_the_same_and_leaves_the_members_as_they_are(data
 # -- some of the members -------------------------------------------------------------
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize(
     ("members", "rest"),
     [
@@ -249,6 +250,7 @@ def test_members_can_be_dropped_from_what_was_dropped_loaded_or_copied(fitted, d
 # -- weights of rows -----------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("lam", LAMS)
 @pytest.mark.parametrize("as_sparse", [False, True])
 def test_weights_equal_repeated_rows(data, lam, as_sparse):
@@ -281,6 +283,7 @@ def test_a_weight_of_zero_removes_a_row(data, lam):
     np.testing.assert_allclose(weights(weighted), weights(removed), atol=1e-5)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("scale", [1e-6, 3.0, 1e6])
 def test_weights_matter_relative_to_each_other(data, scale):
     X, y = data
@@ -333,7 +336,7 @@ def test_weights_also_weigh_the_validation_loss(data):
 # -- determinism ---------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("lam", LAMS)
 def test_the_same_random_state_gives_the_same_model_bit_for_bit(data, lam, bootstrap):
@@ -374,7 +377,7 @@ def test_members_differ_from_each_other(data):
 
 
 @pytest.mark.core
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("random_state", [0, None])
 @pytest.mark.parametrize("bootstrap", [False, True])
 def test_global_random_states_are_left_alone(
@@ -456,6 +459,7 @@ def test_bootstrap_at_lam_0_is_training_each_member_on_its_own_sample(data, weig
     np.testing.assert_allclose(weights(clf), weights(start), atol=1e-5)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("lam", LAMS)
 def test_no_member_learns_from_a_row_out_of_its_bag(data, lam):
     """In one step; later, others whom it is mixed with have learned from the row."""
@@ -626,6 +630,7 @@ def test_a_warm_start_refuses_fewer_members_and_other_classes(data):
     assert abs(weights(clf) - before).max() > 0
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     "settings",
     [{"optimizer__momentum": 0.9}, {"optimizer": torch.optim.Adam, "lr": 0.05}],

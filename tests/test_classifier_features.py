@@ -117,6 +117,7 @@ class ProbaOfEpoch(Callback):
         ProbaOfEpoch.seen.append(net.predict_proba(self.X))
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("use_caching", [True, False])
 @pytest.mark.parametrize("labels", [LABELS, np.array([3, 5, 9])])
 def test_scores_are_the_ensembles(data, use_caching, labels, device):
@@ -401,6 +402,7 @@ class Loader(DataLoader):
 SAMPLE_WEIGHTS = [None, np.linspace(0.1, 1, 80)]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("sample_weight", SAMPLE_WEIGHTS, ids=["plain", "weighted"])
 @pytest.mark.parametrize("train_split", [None, ValidSplit(4)])
 def test_a_users_data_set_is_used(data, train_split, sample_weight, device):
@@ -436,6 +438,7 @@ def test_predicting_with_a_users_data_set_draws_no_random_numbers(data):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("sample_weight", SAMPLE_WEIGHTS, ids=["plain", "weighted"])
 @pytest.mark.parametrize("train_split", [None, ValidSplit(4)])
@@ -477,6 +480,7 @@ def test_a_split_keeps_its_rows_out_of_training(data):
     np.testing.assert_allclose(weights(clf), weights(alone), atol=1e-6)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("n_valid", [20, 160])
 @pytest.mark.parametrize("sample_weight", SAMPLE_WEIGHTS, ids=["plain", "weighted"])
 @pytest.mark.parametrize("bootstrap", [False, True])
@@ -539,6 +543,7 @@ def test_leaving_out_the_only_batch_is_an_error(data):
 # -- sizes and kinds of X and y ------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("dtype", "computed"),
     [
@@ -624,7 +629,7 @@ def test_tensors_are_taken_as_arrays(data):
     assert isinstance(clf.predict(torch.from_numpy(X)), np.ndarray)
 
 
-@pytest.mark.quick(5)
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     "convert",
     [

@@ -98,6 +98,7 @@ def regression_cases(monkeypatch):
     return importlib.import_module("regression_cases")
 
 
+@pytest.mark.slow
 def test_regression_cases_fit_each_case_once_and_compare_on_the_same_seeds(
     regression_cases, tmp_path, monkeypatch
 ):

@@ -66,6 +66,7 @@ def rows_of(folder, name):
 MLPS = "mlps --sizes 16x64 1x1024 --lams 0.5 --epochs 2"
 
 
+@pytest.mark.slow
 def test_a_run_is_kept_with_all_that_it_shows(folder):
     run_command(MLPS, folder)
 

@@ -69,6 +69,7 @@ def test_a_long_fit_shows_its_progress(digits, capfd, monkeypatch):
     assert "batch" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_parameters_of_the_default_member_can_be_set_and_searched(digits):
     X, y = digits
     clf = JointEnsembleClassifier(n_estimators=2, random_state=0)

@@ -154,6 +154,7 @@ def test_a_warm_start_refuses_other_members(iris, name, value, before, now):
     np.testing.assert_array_equal(clf.predict_proba(X), proba)
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize(
     ("name", "value", "before", "now"), [*CHANGED_MEMBERS, *CHANGED_NET]
 )
@@ -245,7 +246,7 @@ PROTOTYPES = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.filterwarnings("ignore::sklearn_jointens._members.IdenticalMembersWarning")
 @pytest.mark.parametrize(
     ("prototype", "how"),

@@ -49,7 +49,7 @@ def narrow(**params):
 # -- weights -------------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("exponent", [-1000, -166, 126, 1000])
 @pytest.mark.parametrize("maker", MAKERS)
 def test_weights_count_relative_to_one_another(iris, maker, exponent):
@@ -257,7 +257,7 @@ def read_only(values):
     return values
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.usefixtures("_warns_always")
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("labels", [np.int64, np.float64, "U1"])
@@ -329,6 +329,7 @@ def test_many_rows_are_scored_with_weights_of_their_own(iris):
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("members", [[0], [2, 1], [True, False, True], None])
 def test_some_members_may_be_scored(iris, members):
     X, y = iris

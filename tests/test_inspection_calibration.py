@@ -157,6 +157,7 @@ def too_sure(name):
     return clf.fit(X[half], kind.y[half]), X[len(X) // 2 :], kind.y[len(X) // 2 :]
 
 
+@pytest.mark.quick(1)
 @needs_temperature
 @pytest.mark.parametrize("name", ["classes", "one logit"])
 @pytest.mark.parametrize("weighted", [False, True])
@@ -191,6 +192,7 @@ def test_one_temperature_of_the_mean_logits_has_the_least_loss(name, weighted):
     )
 
 
+@pytest.mark.quick(1)
 @needs_temperature
 @pytest.mark.parametrize("name", ["classes", "one logit"])
 def test_a_temperature_changes_no_prediction_and_is_kept(name):

@@ -124,6 +124,7 @@ def test_members_without_their_offsets_have_the_same_mean_prediction(name):
     np.testing.assert_allclose(after.std(0), 0, atol=1e-5)
 
 
+@pytest.mark.quick(2)
 @each_kind
 def test_offsets_add_to_the_diversity_of_the_training_rows(kind):
     report = report_of(kind.name)
@@ -139,6 +140,7 @@ def test_offsets_are_found_on_some_of_many_rows(monkeypatch):
     np.testing.assert_allclose(some, _offsets.cancelling_offsets(reading), atol=1e-6)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["classes", "numbers", "labels", "counts"])
 def test_offsets_that_cancel_are_seen_through(name):
     kind = BY_NAME[name]
@@ -162,7 +164,7 @@ def test_offsets_that_cancel_are_seen_through(name):
     assert (after.codependence > before.codependence).all()
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(2)
 @each_kind
 def test_every_kind_has_a_finite_report(kind):
     report = report_of(kind.name)
@@ -219,6 +221,7 @@ def test_codependence_is_measured_on_members_of_each_row():
         assert report.score_falls[point] == pytest.approx(fall, abs=1e-9)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("n_members", "n_dropped"), [(2, [1, 1, 1]), (3, [1, 1, 2]), (10, [2, 4, 6])]
 )

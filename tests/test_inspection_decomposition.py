@@ -70,7 +70,7 @@ def assert_identity(parts):
     np.testing.assert_allclose(parts.member_loss, parts.member_losses.mean(axis=0))
 
 
-@pytest.mark.quick(24)
+@pytest.mark.quick(14)
 @every_case
 @pytest.mark.parametrize("by", [None, "row", "class"])
 @pytest.mark.parametrize("sample_weight", [None, WEIGHT])
@@ -90,6 +90,7 @@ def test_ensemble_loss_is_mean_member_loss_less_diversity(
     assert np.any(np.asarray(parts.diversity) > 1e-6)
 
 
+@pytest.mark.quick(8)
 @every_case
 def test_losses_of_members_are_what_their_criterion_says(name, is_weighed):
     kind, model = OF[name], fitted(name, is_weighed)
@@ -103,6 +104,7 @@ def test_losses_of_members_are_what_their_criterion_says(name, is_weighed):
     np.testing.assert_allclose(parts.member_losses, expected, rtol=1e-5)
 
 
+@pytest.mark.quick(2)
 @each_kind
 def test_loss_of_the_ensemble_on_what_it_learns_from_is_in_its_history(kind):
     net = kind.member(max_epochs=1, batch_size=len(X), lr=0.0)

@@ -47,6 +47,7 @@ def test_members_disagree_where_their_predictions_differ(name):
     assert actual.max() > 0
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_differ_by_the_root_of_their_mean_squared_difference(name):
     said = fitted(name).member_predict(X).astype(np.float64)

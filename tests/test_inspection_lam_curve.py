@@ -298,7 +298,7 @@ def test_a_lam_that_was_tried_twice_stands_at_one_place():
     np.testing.assert_allclose(drawn, [[0, 0.1], [0, 0.2], [1, 0.3]])
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("x_scale", ["even", "linear"])
 @pytest.mark.parametrize("width", [3, 6.4, 12])
 @pytest.mark.parametrize(
@@ -422,6 +422,7 @@ def test_second_display_joins_the_first_in_a_hue_of_its_own(arrays):
     assert high > 1.47
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("where", ["own figure", "one axes", "overlay"])
 def test_legends_cover_no_curve(arrays, where):
     ax = plt.subplots()[1] if where == "one axes" else None

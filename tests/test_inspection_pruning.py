@@ -75,7 +75,7 @@ def dropped_greedily(ensemble, loss, weight=None):
 # -- the path --------------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @each_loss
 @pytest.mark.parametrize("rows_at_once", [7, 64])
 def test_greedy_drops_whom_the_loss_misses_least(monkeypatch, name, rows_at_once):
@@ -97,6 +97,7 @@ def test_ranked_asks_once_whom_the_loss_misses_least(name):
     np.testing.assert_array_equal(pruned.path_members, np.argsort(losses))
 
 
+@pytest.mark.quick(1)
 @each_loss
 def test_rows_count_by_their_weights(name):
     ensemble, weight = ensemble_of(name), integer_weights()
@@ -118,6 +119,7 @@ def test_classes_count_by_the_weights_of_the_criterion():
     np.testing.assert_array_equal(pruned.path_members, expected)
 
 
+@pytest.mark.quick(6)
 @each_kind
 @pytest.mark.parametrize("method", ["greedy", "ranked"])
 def test_scores_of_the_path_are_those_of_its_ensembles(kind, method):

@@ -104,7 +104,7 @@ def test_every_picture_is_told_in_words(made):
     assert page.tags["figcaption"] == page.tags["figure"]
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @each_kind
 def test_every_kind_of_targets_has_its_sections(kind):
     fitted = kind.ensemble().fit(rows(), kind.y)
@@ -336,6 +336,7 @@ def test_search_without_refit_has_none():
     assert not hasattr(search, "report")
 
 
+@pytest.mark.usefixtures("_no_pictures")
 def test_page_can_be_saved(fitted, made, tmp_path):
     made.save(tmp_path / "one.html")
     fitted.report(rows(), CLASSES.y, title="Grün", path=tmp_path / "two.html")

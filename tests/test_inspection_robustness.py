@@ -40,6 +40,7 @@ def test_nothing_dropped_is_the_score_of_the_ensemble(kind):
     np.testing.assert_allclose(curve.scores, np.full((1, 3), score), atol=1e-6)
 
 
+@pytest.mark.quick(3)
 @each_kind
 def test_rows_are_predicted_by_members_of_their_own(kind):
     few, y = X[:15], kind.y[:15]
@@ -76,6 +77,7 @@ def test_subset_of_a_batch_is_an_ensemble(kind):
         np.testing.assert_allclose(curve.scores[:, repeat], expected, atol=1e-5)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("subset", ["row", "batch"])
 def test_members_are_dropped_with_a_probability_but_one_stays(subset):
     ensemble, y = fitted("classes"), BY_NAME["classes"].y
@@ -106,6 +108,7 @@ def test_one_left_scores_as_the_mean_member():
     assert curve.scores.mean() == pytest.approx(scores.mean(), abs=5 * error)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("subset", ["row", "batch"])
 def test_expected_squared_error_is_that_of_samples_from_a_finite_population(subset):
     ensemble, y, n_repeats = fitted("numbers"), BY_NAME["numbers"].y, 150
@@ -252,6 +255,7 @@ def grid_search(kind):
     return GridSearchCV(kind.ensemble(), {"lam": [0.3]}, cv=2)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("search", [grid_search, lambda kind: kind.search()])
 def test_best_ensemble_of_a_search_is_looked_into(search):
     kind = BY_NAME["classes"]

@@ -209,6 +209,7 @@ def test_variances_have_the_unit_of_y():
     )
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("name", OF)
 def test_one_member_differs_from_none(name):
     measures = uncertainty(fitted(name, n_estimators=1), X)

@@ -33,7 +33,7 @@ def blobs():
     return X, y
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("labels", KINDS.values(), ids=KINDS)
 def test_labels_of_any_type_are_learned_as_their_numbers_are(labels, clf, blobs):
     X, y = blobs
@@ -54,7 +54,7 @@ def test_labels_of_any_type_are_learned_as_their_numbers_are(labels, clf, blobs)
         assert set(member.predict(X).tolist()) <= set(labels.tolist())
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "as_labels",
     [

@@ -95,6 +95,7 @@ def _deslib(monkeypatch):
         monkeypatch.setattr(BaseDS, "_validate_data", validate_data, raising=False)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.usefixtures("_deslib")
 @pytest.mark.parametrize("selection", [KNORAU, OLA])
 @pytest.mark.parametrize("as_label", [int, str])

@@ -74,6 +74,7 @@ def test_in_stacking(member, digits, digits_test):
     assert stack.fit(X, y).score(*digits_test) > 0.85
 
 
+@pytest.mark.slow
 def test_any_member_of_an_ensemble_can_be_trained_again(member, digits, digits_test):
     clf = JointEnsembleClassifier(member, n_estimators=2, random_state=0).fit(*digits)
     before = clf.predict_proba(digits_test[0])

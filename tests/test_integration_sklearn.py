@@ -75,9 +75,9 @@ def test_lam_of_small_ensembles_is_searched(iris):
     X, y = iris
     ensemble = JointEnsembleClassifier(n_estimators=2, random_state=0)
 
-    search = GridSearchCV(ensemble, {"lam": LAMS}, cv=2).fit(X, y)
+    search = GridSearchCV(ensemble, {"lam": [0, 1]}, cv=2).fit(X, y)
 
-    assert len(search.cv_results_["mean_test_score"]) == 4
+    assert len(search.cv_results_["mean_test_score"]) == 2
     assert search.best_score_ > 0.8
     direct = clone(ensemble).set_params(lam=search.best_params_["lam"])
     np.testing.assert_array_equal(

@@ -86,6 +86,7 @@ def binary(cancer):
     return X, np.array(["no", "yes"])[y]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
 def test_a_fitted_ensemble_comes_back(member, binary):
     """It could not be loaded: skops makes no torch dtype, and imports all classes."""
@@ -135,6 +136,7 @@ def test_frames_with_categories_come_back(binary):
     assert_same(by_skops(clf), clf, frame)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("member", ["mlp", "own"])
 def test_a_search_and_a_pipeline_come_back(member, binary):
     X, y = binary

@@ -84,6 +84,7 @@ class OwnBinary(NeuralNetBinaryClassifier):
         return self.module_(x, **fit_params).squeeze(-1) * 2
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("kind", "module"), [(Cooler, Net), (Reshaping, Images), (OwnBinary, LogitColumn)]
 )
@@ -189,6 +190,7 @@ class DoublingLoader(DataLoader):
 WEIGHTS = np.linspace(0.1, 1, 60)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("train_split", [None, ValidSplit(3)])
 @pytest.mark.parametrize(
     ("kind", "params", "sample_weight"),
@@ -432,6 +434,7 @@ class OwnNonlinearity(NeuralNetClassifier):
         return cold
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("net", "is_binary"),
     [
@@ -519,6 +522,7 @@ def test_a_nonlinearity_that_gives_no_probabilities_is_refused(data, nonlinearit
 # -- threshold -----------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
 def test_one_threshold_decides_everywhere(data, threshold):
     """Scores of members, of out-of-bag rows and in the history were of 0.5."""

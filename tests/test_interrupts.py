@@ -231,7 +231,7 @@ def world():
     return torch.get_rng_state().tolist(), random.getstate(), numpy_state[1].tolist()
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("step", [1, 4, 11])
 @pytest.mark.parametrize("fitted_before", [False, True])
 def test_ctrl_c_ends_the_search_and_leaves_it_as_it_was(
@@ -316,6 +316,7 @@ def test_ctrl_c_between_callbacks_ends_the_search(data, monkeypatch):
     assert fit_is_interrupted(search(member(callbacks=[OwnCallback()])), data)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("fitted_before", [False, True])
 def test_ctrl_c_in_the_final_fit_ends_the_search(fitted_before, data, monkeypatch):
     """What was half trained became `best_estimator_`."""
@@ -398,7 +399,7 @@ PLACES = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("way", "place"),
     [(way, place) for way, places in PLACES.items() for place in places.split()],
@@ -416,6 +417,7 @@ def test_ctrl_c_is_raised_wherever_it_comes(way, place, data):
     assert left == [0]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("kind", ["search", "ensemble"])
 @pytest.mark.parametrize("which", range(1, 8))
 def test_ctrl_c_while_attributes_are_put_back(kind, which, data):

@@ -80,6 +80,7 @@ FORMS = {
 }
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_forms_of_y_are_alike(form):
     fitted = ensemble().fit(X, form(Y))

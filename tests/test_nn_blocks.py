@@ -356,7 +356,7 @@ def assert_as_alone(vectorized, xs, run, n_parts=N_BLOCKS, run_alone=None):
             assert_close(state[name][members], tensor)
 
 
-@pytest.mark.quick(24)
+@pytest.mark.quick(7)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("n_rows", [EQUAL, UNEQUAL])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -389,6 +389,7 @@ def test_one_block_is_the_plain_forward(name):
             assert torch.equal(outputs[key], tensor)
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", MIXING)
 def test_each_block_is_normalized_alone(name, training):
@@ -433,7 +434,7 @@ class Streams:
             self.states[group] = torch.get_rng_state()
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("n_rows", [EQUAL, UNEQUAL])
 @pytest.mark.parametrize("name", DRAWING)
 def test_with_replay_each_group_draws_what_it_draws_alone(name, n_rows):
@@ -485,6 +486,7 @@ def test_with_replay_layers_that_draw_are_given_memory_as_alone(name, n_rows):
         assert tuple(part[group::N_GROUPS] for part in found) == alone
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("name", DRAWING)
 def test_nothing_is_drawn_in_evaluation_mode(name):
     xs = inputs(DRAWING[name][0], UNEQUAL)
@@ -507,6 +509,7 @@ def test_without_replay_members_draw_for_themselves():
     assert len({tuple(output.flatten().tolist()) for output in outputs}) == N_MEMBERS
 
 
+@pytest.mark.quick(9)
 @pytest.mark.parametrize("name", [*NETWORKS, *MIXING])
 def test_draws_is_false_where_no_layer_draws(name):
     assert not vectorize({**NETWORKS, **MIXING}[name]).draws

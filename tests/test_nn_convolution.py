@@ -240,6 +240,7 @@ def test_every_function_that_treats_channels_apart_is_known_by_its_name():
     }
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize(
     "function",
     [
@@ -381,7 +382,7 @@ def images(dtype=torch.float64, n_rows=9, size=8):
     return torch.randn(n_rows, 3, size, size, generator=generator).to(dtype)
 
 
-@pytest.mark.quick(12)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("training", [True, False])
@@ -430,6 +431,7 @@ def is_in_channels_last(vectorized):
     return all(t.is_contiguous(memory_format=torch.channels_last) for t in weights)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("method", [*METHODS, "channels_last"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_copies_and_parts_are_the_same_members(network, method, monkeypatch):
@@ -456,6 +458,7 @@ def test_copies_and_parts_are_the_same_members(network, method, monkeypatch):
                 assert tensor.is_contiguous(), name
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("method", [*METHODS, "channels_last"])
 def test_training_leads_to_the_same_members(method, monkeypatch):
     modules, x = make(residual, torch.float32), images(torch.float32, 16)

@@ -139,6 +139,7 @@ def test_a_subclass_of_a_known_layer_is_not_taken_for_it():
     torch.testing.assert_close(vectorized(x), torch.stack([m(x) for m in modules]))
 
 
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("kind", sorted(ELEMENTWISE_LAYERS, key=lambda k: k.__name__))
 def test_activation_layers_equal_those_of_the_members(kind):
     options = (0.1, 0.2) if kind is nn.Threshold else ()
@@ -162,7 +163,7 @@ CASES = [
 ]
 
 
-@pytest.mark.quick(36)
+@pytest.mark.quick(12)
 @pytest.mark.parametrize(("namespace", "name"), CASES)
 def test_functions_equal_those_of_the_members(namespace, name):
     class Network(nn.Module):

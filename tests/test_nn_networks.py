@@ -33,6 +33,7 @@ def count_parameters(module):
 # -- MLP -----------------------------------------------------------------------------
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize(
     "activation", ["relu", "tanh", "gelu", "silu", "identity", "logistic"]
 )
@@ -210,6 +211,7 @@ def test_image_networks_are_structural(network, training):
     torch.testing.assert_close(vectorized(x), torch.stack([m(x) for m in modules]))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "member",
     [

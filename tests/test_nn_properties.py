@@ -365,7 +365,7 @@ def test_every_layer_with_a_vectorized_form_is_drawn():
     assert set().union(*tables) - drawn == set()
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @every_input
 @every_method
 @examples(20)
@@ -401,7 +401,7 @@ def test_outputs_gradients_and_buffers_equal_a_plain_loop(
             assert_close(found[name], expected, 1e-9, f"{name} of member {index}")
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @every_input
 @every_method
 @examples(10)
@@ -439,7 +439,7 @@ def test_training_in_single_precision_leads_to_the_same_members(
     assert_close(vectorized.eval()(x), expected, 1e-4 if normalized else 1e-5, "logits")
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @every_input
 @pytest.mark.parametrize("method", [*METHODS, "auto"])
 @examples(10)
@@ -460,7 +460,7 @@ def test_members_are_checked_and_come_back_bit_for_bit(
         assert repr(member) == repr(module)
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @every_input
 @every_method
 @examples(10)

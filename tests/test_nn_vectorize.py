@@ -210,6 +210,7 @@ def assert_equal_members(vectorized, modules, x, tolerance):
             )
 
 
+@pytest.mark.quick(15)
 @pytest.mark.core
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("method", METHODS)
@@ -222,6 +223,7 @@ def test_outputs_gradients_and_buffers_equal_the_members(network, method, traini
     assert_equal_members(vectorized, modules, data(), tolerance)
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_known_networks_become_structural_and_keep_their_dtype(network, dtype):
@@ -233,6 +235,7 @@ def test_known_networks_become_structural_and_keep_their_dtype(network, dtype):
     assert first(vectorized(data(dtype))).dtype == dtype
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize("n_members", [1, 2, 10])
 @pytest.mark.parametrize("n_rows", [2, 3, 10])
 @pytest.mark.parametrize("method", ["structural", "vmap"])

@@ -246,6 +246,7 @@ def test_a_file_says_nothing_of_the_machine_that_wrote_it(shipped):
     assert not [node for node in shipped.graph.node if node.metadata_props]
 
 
+@pytest.mark.slow
 def test_what_members_share_is_kept_once(ship):
     """The encoding of a table, but not the weights."""
     shipped = ship("counts")

@@ -109,6 +109,7 @@ def test_classes_that_onnx_does_not_have_are_refused(path):
     assert said.endswith("Got float16 instead, [0.0, 1.0] among them.")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("act", "what"),
     [
@@ -125,6 +126,7 @@ def test_a_module_that_decides_what_to_compute_is_refused(act, what, path):
     assert re.search(f"Got Own, of which torch says: .*{what}", said, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_a_module_that_is_random_is_refused(path):
     said = refused(fitted(module__act=is_random), path)
 

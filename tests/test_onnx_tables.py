@@ -84,6 +84,7 @@ def test_columns_are_taken_as_they_come(classifier, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_loaded_ensemble_knows_its_columns_without_an_example(regressor, tmp_path):
     path, X = str(tmp_path / "ensemble.onnx"), frame_of(40, unknown=True)
     regressor.save(tmp_path / "ensemble")
@@ -97,6 +98,7 @@ def test_a_loaded_ensemble_knows_its_columns_without_an_example(regressor, tmp_p
         np.testing.assert_allclose(said["variable"][:, 0], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_search_writes_its_best_for_rows_of_the_dtype_of_the_example(tmp_path):
     path, X = str(tmp_path / "ensemble.onnx"), np.array(fed_with(frame_of(60))["age"])
     member = tabular_classifier((6,), max_epochs=1)

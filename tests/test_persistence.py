@@ -144,6 +144,7 @@ def test_comes_back_twice(way, clf, digits_test, tmp_path):
     assert_same(way(way(clf, tmp_path), tmp_path), clf, digits_test[0])
 
 
+@pytest.mark.quick(2)
 @every_way
 def test_keeping_leaves_the_original_alone(way, digits, digits_test, tmp_path):
     clf = ensemble().fit(*digits)
@@ -161,6 +162,7 @@ def test_keeping_leaves_the_original_alone(way, digits, digits_test, tmp_path):
     np.testing.assert_array_equal(clf.predict_proba(digits_test[0]), expected)
 
 
+@pytest.mark.quick(4)
 @every_way
 def test_some_members_can_be_dropped_afterwards(way, clf, digits_test, tmp_path):
     again = way(clf, tmp_path)
@@ -171,7 +173,7 @@ def test_some_members_can_be_dropped_afterwards(way, clf, digits_test, tmp_path)
     )
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @every_way
 def test_training_goes_on_afterwards(way, digits, digits_test, tmp_path):
     net = mlp_classifier((8,), max_epochs=3, lr=0.1, optimizer=torch.optim.SGD)
@@ -190,6 +192,7 @@ def test_training_goes_on_afterwards(way, digits, digits_test, tmp_path):
     assert len(again.history_) == 7
 
 
+@pytest.mark.quick(2)
 @every_way
 def test_it_can_be_cloned_and_fitted_again(way, clf, digits, digits_test, tmp_path):
     again = clone(way(clf, tmp_path)).fit(*digits)
@@ -200,6 +203,7 @@ def test_it_can_be_cloned_and_fitted_again(way, clf, digits, digits_test, tmp_pa
 # -- pickles ---------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pickled
 def test_unfitted_stays_unfitted(way, digits, digits_test, tmp_path):
     again = way(ensemble(lam=0.25), tmp_path)
@@ -209,6 +213,7 @@ def test_unfitted_stays_unfitted(way, digits, digits_test, tmp_path):
     assert_same(again.fit(*digits), ensemble(lam=0.25).fit(*digits), digits_test[0])
 
 
+@pytest.mark.quick(2)
 @pickled
 def test_own_module_comes_back(way, digits, digits_test, tmp_path):
     clf = ensemble(own_member(train_split=ValidSplit(3), callbacks=[EarlyStopping()]))
@@ -312,6 +317,7 @@ def round_trip(clf, path, **kwargs):
     return JointEnsembleClassifier.load(path, **kwargs)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.usefixtures("_no_code")
 @pytest.mark.parametrize(
     "labels",
@@ -402,6 +408,7 @@ def test_names_of_features_come_back(digits, path):
         again.predict(X.rename(columns=str.upper))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.usefixtures("_no_code")
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
 def test_the_dtype_of_weights_comes_back(dtype, digits, digits_test, path):

@@ -252,6 +252,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.quick(29)
 @pytest.mark.core
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_changed_file_is_refused(change, path):
@@ -292,7 +293,7 @@ HUGE = {
 }
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @needs_linux
 @pytest.mark.parametrize("change", HUGE.values(), ids=HUGE)
 def test_no_size_is_taken_on_trust(change, path):

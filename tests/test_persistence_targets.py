@@ -32,7 +32,7 @@ MEMBERS = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
 @pytest.mark.parametrize("several", [False, True])
 def test_members_of_this_package_come_back_without_a_prototype(
@@ -214,7 +214,7 @@ def test_no_size_is_taken_on_trust(alter, numbers, tmp_path):
     assert peak < 80
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("n_labels", [0, -1, 2, 4, 2**62, 10**30, True, "3", None, [3]])
 @needs_linux
 def test_changed_labels_are_refused(n_labels, tmp_path):

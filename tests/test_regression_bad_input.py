@@ -134,6 +134,7 @@ def test_y_that_scikit_learn_refuses(y, rule):
             fit(X, y)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.usefixtures("_nothing_is_trained")
 @pytest.mark.parametrize(
     ("value", "dtype", "most"),
@@ -168,6 +169,7 @@ def test_y_beyond_what_members_compute_in_later():
     np.testing.assert_array_equal(fitted.predict(X), before)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("first", "then", "shapes"),
     [

@@ -33,7 +33,7 @@ FORMS = {
 }
 
 
-@pytest.mark.quick(5)
+@pytest.mark.quick(1)
 @members
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_forms_of_y_are_alike(form, member, recwarn):
@@ -48,7 +48,7 @@ def test_forms_of_y_are_alike(form, member, recwarn):
     assert [str(warning.message) for warning in recwarn] == []
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @members
 @pytest.mark.parametrize(
     "dtype", [int, np.int8, np.uint8, np.uint16, np.uint32, bool, np.float16]
@@ -63,6 +63,7 @@ def test_numbers_of_any_dtype_are_floats(dtype, member):
     np.testing.assert_array_equal(fitted.predict(X), expected)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("columns", [1, 2])
 def test_a_column_is_one_target_and_more_are_several(columns):
     X, y = data()
@@ -80,6 +81,7 @@ def test_a_column_is_one_target_and_more_are_several(columns):
             np.testing.assert_allclose(again.predict(X), fitted.predict(X), rtol=1e-9)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @members
 def test_members_compute_in_the_dtype_of_X(dtype, member):
@@ -91,6 +93,7 @@ def test_members_compute_in_the_dtype_of_X(dtype, member):
         assert kinds == {f"torch.{np.dtype(dtype)}"}
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_the_default_member_takes_tables_as_they_come(frame):
     random = np.random.RandomState(0)
@@ -165,6 +168,7 @@ class Flat(nn.Module):
         return self.linear(x)[:, 0]
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("net", [NeuralNetRegressor, NeuralNet])
 @pytest.mark.parametrize("criterion", [nn.MSELoss, nn.PoissonNLLLoss, nn.HuberLoss])
 def test_a_module_may_put_out_rows_without_an_axis(net, criterion):
@@ -194,7 +198,7 @@ OWN_PARTS = {
 }
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("own", OWN_PARTS.values(), ids=OWN_PARTS)
 @pytest.mark.parametrize("several", [False, True])
 @members
@@ -215,6 +219,7 @@ def test_data_sets_and_iterators_of_the_users_own(own, several, member):
         np.testing.assert_allclose(fitted.history_[:, name], expected.history_[:, name])
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("n_targets", [None, 2])
 @members
 def test_members_are_validated_on_folds_of_their_own(n_targets, member):

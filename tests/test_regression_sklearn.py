@@ -75,6 +75,7 @@ def test_settings_of_members_are_searched():
     assert default.fit(X, y).n_iter_ == 2
 
 
+@pytest.mark.slow
 def test_several_outputs_at_once_and_one_by_one():
     X, y = data()
     Y = np.c_[1e5 * y, X[:, 0]]
@@ -167,6 +168,7 @@ def test_weights_count_in_scores():
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("scoring", [None, "neg_max_error"])
 def test_the_weakest_members_are_dropped(scoring):
     X, y = data()

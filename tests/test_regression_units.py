@@ -13,7 +13,7 @@ from sklearn_jointens import JointEnsembleRegressor, tabular_regressor
 from sklearn_jointens.losses import HeteroscedasticGaussianLoss
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("scale", [2e5, 1e-4, 1e30, 1e-30, 1e200, 1e-200])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_y_of_any_scale_is_learned_as_well_as_scaled_y(scale, dtype):
@@ -86,6 +86,7 @@ def test_units_are_of_the_weighted_rows():
     np.testing.assert_allclose(units(again), units(fitted))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("constant", [0, 1e-9, 3e5])
 @pytest.mark.parametrize("member", [table(), plain()], ids=["table", "plain"])
 def test_constant_y(constant, member):
@@ -209,6 +210,7 @@ def test_standard_deviations_are_those_of_the_data(lam, noisy):
     assert (learned[:, 0] > 100 * learned[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_standard_deviations_are_of_the_members_that_are_asked(noisy):
     X, y, _ = noisy
     fitted = ensemble(plain(criterion=HeteroscedasticGaussianLoss)).fit(X, y / 1e4)

@@ -131,6 +131,7 @@ def test_lams_that_occur_twice(lams, fitted, data):
     check_refused(fitted.set_params(lams=lams), ValueError, message, *data)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "lams", [(0, 1), [0.5], np.array([0, 1]), np.float32([0.25]), range(2)], ids=repr
 )
@@ -235,6 +236,7 @@ def test_refit_that_does_not_say_which_metric_of_a_callable(fitted, data):
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("index", [-1, 3, 1.0, "0", None])
 def test_refit_that_returns_no_index(index, fitted, data):
     message = (

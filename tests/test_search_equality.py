@@ -141,7 +141,7 @@ def weight():
     return np.random.RandomState(0).uniform(0, 3, size=100)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("bootstrap", "class_weight", "weighted"),
     [
@@ -179,7 +179,7 @@ def test_weights_on_folds_of_different_sizes(cancer, weight):
 # -- folds -----------------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "cv",
     [
@@ -195,6 +195,7 @@ def test_folds(cv, wine):
     assert_equals_grid_search(member(), *wine, cv=cv)
 
 
+@pytest.mark.slow
 def test_folds_as_masks(iris):
     """True and False once were the rows 1 and 0 to a program."""
     X, y = iris

@@ -151,7 +151,7 @@ def test_label_smoothing_and_class_weights_of_the_criterion(wine):
 # -- batches ---------------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "settings",
     [

@@ -39,7 +39,7 @@ def world():
     )
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @ways
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_global_changes(way, fails, data, monkeypatch):

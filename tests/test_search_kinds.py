@@ -37,7 +37,7 @@ def unequal():
 # -- one program -----------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @each_kind
 def test_every_kind_on_unequal_folds(kind):
     X, y = np.tile(rows(), (2, 1))[:100], np.concatenate([kind.y, kind.y])[:100]
@@ -57,7 +57,7 @@ UNITS = {
 }
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("settings", UNITS.values(), ids=UNITS)
 @pytest.mark.parametrize("several", [False, True])
 def test_units_of_each_fold(settings, several):

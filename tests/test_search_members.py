@@ -26,7 +26,7 @@ def plain_accuracy(y, predicted):
     return accuracy_score(y, predicted)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "scoring",
     [None, "accuracy", "neg_log_loss", "roc_auc", make_scorer(plain_accuracy), loss_of],
@@ -67,6 +67,7 @@ def test_member_score_heeds_weights(cancer):
         assert found == pytest.approx(np.mean(scores), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_diversity_is_that_of_the_losses(iris):
     X, y = iris
     fitted = search(cv=2).fit(X, y)

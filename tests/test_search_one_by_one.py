@@ -152,7 +152,7 @@ REASONS = {
 }
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", REASONS)
 def test_reason_is_told_and_results_are_the_same(name, data, capsys):
     make, reason = REASONS[name]

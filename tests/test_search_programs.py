@@ -64,7 +64,7 @@ def sizes(monkeypatch):
 # -- chunks ----------------------------------------------------------------------------
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("max_memory", "expected"),
     [

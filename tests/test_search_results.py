@@ -27,7 +27,7 @@ def further_keys(fitted, names):
 # -- cv_results_ -----------------------------------------------------------------------
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("return_train_score", [False, True])
 @pytest.mark.parametrize(
     ("scoring", "refit", "further"),
@@ -103,7 +103,7 @@ def scorer_by_lam(scores):
     return score
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("scores", "best"), [((1, 2, 3), 2), ((3, 1, 3), 0), ((0, 2, 2), 1), ((1, 1, 1), 0)]
 )
@@ -134,6 +134,7 @@ def test_order_of_lams_is_kept(iris):
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("selection", ["best", "one_standard_error"])
 def test_one_standard_error_prefers_the_smaller_lam(selection, iris):
     """Means are 0.80, 0.88 and 0.90; the standard error of the last is 0.0289."""

@@ -150,6 +150,7 @@ def test_methods_before_fit_and_without_refit(name, arrays):
         assert "refit" in str(cause)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "name",
     ["estimators_", "history_", "member_scores_", "net_", "vectorization_"],

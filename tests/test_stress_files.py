@@ -12,7 +12,7 @@ def subjects():
     return files.subjects()
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_is_a_change_and_can_be_made_again(kind, subjects):
     data = subjects[0].data

@@ -16,6 +16,7 @@ from sklearn_jointens import (
 )
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "kind", [sparse.csr_matrix, sparse.csc_array, sparse.coo_array]
 )

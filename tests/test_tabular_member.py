@@ -106,7 +106,7 @@ KINDS = {
 
 
 @pytest.mark.core
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_kinds_of_frames_are_alike(kind, fitted):
     frame = KINDS[kind]

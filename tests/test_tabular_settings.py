@@ -309,7 +309,7 @@ def kept(clf, way, path):
     return JointEnsembleClassifier.load(path)
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("way", "name", "n"),
     [

@@ -75,7 +75,7 @@ ACTIONS = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("iterator_valid", [DataLoader, OwnLoader])
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 def test_what_only_reads_does_not_disturb_a_fit_in_another_thread(

@@ -53,6 +53,7 @@ def member(module=Plain, **params):
     return skorch_net(module, **{**settings, **params})
 
 
+@pytest.mark.quick(9)
 @pytest.mark.parametrize("norm", [1, 2, 3.5, float("inf")])
 @pytest.mark.parametrize(("module", "way"), CASES)
 def test_each_members_gradients_are_those_of_clip_grad_norm(module, way, norm):
@@ -103,6 +104,7 @@ def test_there_may_be_no_gradient_at_all():
     assert all(p.grad is None for p in together.parameters())
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(("module", "way"), CASES)
 def test_members_are_skorch_nets_with_clipping(iris, module, way, monkeypatch):
     """skorch clips gradients of any shape, ours raised an IndexError."""

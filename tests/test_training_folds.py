@@ -152,6 +152,7 @@ def test_a_clone_says_the_same():
 # -- validation ------------------------------------------------------------------------
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("n_estimators", [3, 4, 7])
 @pytest.mark.parametrize("lam", [0.0, 0.95])
 def test_history_is_of_the_members_that_have_not_seen_a_row(n_estimators, lam, iris):
@@ -168,7 +169,7 @@ def test_history_of_labels_that_are_words(cancer):
     assert_validated_out_of_fold(ensemble_of_folds().fit(X, words), X, words)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("batch_size", [1, 7, 33, 1000])
 def test_validation_in_any_batches(batch_size, iris):
     net = folded(iterator_valid__batch_size=batch_size)
@@ -223,6 +224,7 @@ class Scaled(nn.Module):
         return self.out(torch.cumprod(1 + 0.1 * torch.tanh(x * self.scale), 1))
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("module", [Recurrent, Branching, Scaled])
 def test_members_that_are_not_vectorized_by_structure(module, iris):
     X, y = iris[0].astype(np.float32), iris[1]
@@ -273,6 +275,7 @@ def with_other_labels(y, rows):
     return y
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("lam", "settings"),
     [
@@ -339,6 +342,7 @@ def test_bootstrap_leaves_folds_out_too(iris):
 # -- stopping --------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("lam", [0.0, 0.8])
 def test_the_best_epoch_is_restored(lam, cancer):
     X, y = cancer

@@ -42,6 +42,7 @@ def going_on_without_learning(clf, **params):
 # -- going on --------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("random_state", [0, None, "generator"])
 def test_warm_start_keeps_folds(random_state, cancer):
     """Else a member would be validated on rows that it has learned from."""
@@ -76,6 +77,7 @@ def test_partial_fit_keeps_folds(random_state, cancer):
     assert_same_figures(figures(clf.partial_fit(X, y)), before)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("dropped", [[3], [0], [0, 2]])
 def test_members_that_are_left_keep_their_folds(dropped, cancer):
     clf = ensemble_of_folds().fit(*cancer)
@@ -88,6 +90,7 @@ def test_members_that_are_left_keep_their_folds(dropped, cancer):
     assert_same_figures(figures(smaller), before, kept)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("random_state", [0, None])
 @pytest.mark.parametrize("way", ["pickle", "file"])
 def test_kept_ensembles_keep_their_folds(way, random_state, cancer, tmp_path):
@@ -162,6 +165,7 @@ def test_folds_of_a_search_are_those_of_each_fit(settings, iris):
     assert_equals_grid_search(net, *iris, cv=UNEQUAL_FOLDS, **settings)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("batch_size", [2, 16])
 def test_validation_in_small_batches_in_a_search(batch_size, iris):
     """Folds of unequal training sets may come in more or fewer batches."""

@@ -262,6 +262,7 @@ def test_more_memory_takes_more_ensembles_and_none_takes_one(net, reseed):
     assert 2 * many <= most <= 2.1 * many
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("hidden", [(8,), (200,), (50, 50)], ids=str)
 @pytest.mark.parametrize("batch", [10, 1000])
 def test_ensembles_that_fit_leave_room_for_what_a_step_takes(hidden, batch, reseed):

@@ -113,7 +113,7 @@ def assert_same_states(found, expected, atol=1e-5):
 # -- lam = 0 and one member ----------------------------------------------------------
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(
     "settings",
@@ -161,7 +161,7 @@ def test_lam_0_equals_skorch_nets_fitted_one_by_one(data, settings, shuffle, dev
     )
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("lam", LAMS)
 @pytest.mark.parametrize(
     "settings",
@@ -249,6 +249,7 @@ def test_history_without_a_split_says_nothing_of_validation(data):
     assert not [name for name in row if name.startswith("valid")]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("batch_size", [-1, 16])
 def test_history_holds_what_the_members_outputs_say(data, batch_size, device):
     """With a step of nothing, every batch is seen by the same, final members."""
@@ -283,6 +284,7 @@ def test_epoch_losses_are_the_batches_averaged_by_size(data):
     assert row["train_loss"] == pytest.approx(np.average(losses, weights=sizes))
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("lam", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_one_step_is_the_members_lr_along_m_times_the_joint_gradient(
@@ -322,6 +324,7 @@ def test_one_step_is_the_members_lr_along_m_times_the_joint_gradient(
 # -- criteria ------------------------------------------------------------------------
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("lam", LAMS)
 def test_members_of_probabilities_and_of_logits_give_the_same_ensemble(data, lam):
     """Averaging log-probabilities without renormalising would be lam = 0."""
@@ -349,7 +352,7 @@ def test_lam_matters_to_members_of_probabilities(data):
     assert abs(alone.member_proba(data[0]) - joint.member_proba(data[0])).max() > 0.01
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("module", [LogitColumn, LogitVector])
 @pytest.mark.parametrize("lam", LAMS)
 def test_one_logit_members_equal_two_class_members(data, module, lam):
@@ -422,7 +425,7 @@ def way_of(monkeypatch):
 
 
 @pytest.mark.core
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("lam", LAMS)
 @pytest.mark.parametrize("way", ["vmap", "loop"])
 def test_all_ways_of_vectorizing_train_the_same_ensemble(data, way_of, way, lam):
@@ -477,6 +480,7 @@ class Scaled(Net):
         return torch.cumsum(super().forward(X), dim=1) * self.scale
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("module", "way"), [(Net, "structural"), (Scaled, "vmap"), (Branching, "loop")]
 )
@@ -507,7 +511,7 @@ def test_buffers_of_members_are_trained_as_alone(data):
     )
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("norm", [2, float("inf")])
 @pytest.mark.parametrize("way", WAYS)
 def test_gradient_clipping_is_each_members_own(digits, way, norm, monkeypatch):

@@ -66,6 +66,7 @@ class Endless(DataLoader):
             yield from super().__iter__()
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("n_rows", [1, 15, 50])
 @pytest.mark.parametrize(
     "params",

@@ -205,7 +205,7 @@ KINDS = {
 }
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_of_the_net_in_a_fit_holds_no_rows(data, kind, copied):
@@ -243,7 +243,7 @@ def test_a_checkpoint_of_the_net_holds_no_rows(data, tmp_path):
     np.testing.assert_array_equal(again.predict(data[0]), clf.predict(data[0]))
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fitted_ensemble_lets_go_of_its_rows(data, kind):
     params, settings = KINDS[kind]

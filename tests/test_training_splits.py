@@ -77,7 +77,7 @@ def assert_validated_on(clf, X, y):
     np.testing.assert_allclose(clf.history_[-1, "valid_member_accuracies"], own)
 
 
-@pytest.mark.quick(8)
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize(
     ("kind", "labels"),

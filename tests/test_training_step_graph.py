@@ -206,7 +206,7 @@ CASES = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("params", CASES.values(), ids=CASES)
 @pytest.mark.parametrize("weighting", [None, "rows", "bootstrap"])
 def test_replayed_steps_are_the_stock_steps(digits, captures, params, weighting):
@@ -356,7 +356,7 @@ class Looks(Callback):
 
 
 class TestWhatStaysStock:
-    @pytest.mark.quick(3)
+    @pytest.mark.quick(1)
     @pytest.mark.parametrize(
         ("net", "why"),
         [
@@ -412,6 +412,7 @@ class TestWhatStaysStock:
         clf = fit(member(module=Draws), *digits)
         assert "draws random numbers on the host" in clf.net_.stepping_
 
+    @pytest.mark.quick(1)
     @pytest.mark.parametrize("kind", ["number", "tensor", "buffer"])
     def test_a_module_that_changes_in_python(self, digits, captures, kind):
         class Counts(nn.Module):
@@ -472,6 +473,7 @@ class TestWhatStaysStock:
 
 
 class TestFailure:
+    @pytest.mark.slow
     def test_a_failed_capture_costs_nothing(self, digits, captures):
         class Fails(ReplayedByRunningAgain):
             def capture(self, function):

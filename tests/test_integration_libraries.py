@@ -25,8 +25,9 @@ def clf():
 # -- joblib ----------------------------------------------------------------------------
 
 
-@pytest.mark.quick(1)
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"]
+)
 def test_fits_are_the_same_in_any_backend(backend, clf, digits):
     X, y = digits
     clfs = [clone(clf).set_params(lam=lam) for lam in (0, 0.5, 1)]

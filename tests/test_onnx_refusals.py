@@ -139,6 +139,7 @@ def test_a_wrong_example_is_refused(path):
     assert "X has 2 features, but JointEnsembleClassifier is expecting 3" in said
 
 
+@pytest.mark.slow
 def test_a_sparse_example_is_refused_and_a_dense_one_of_the_same_is_taken(path):
     """Of an ensemble that was fitted on sparse rows."""
     rows = sparse.csr_array(X)

@@ -61,6 +61,7 @@ def regressor():
     return reg.fit(frame_of(90), y)
 
 
+@pytest.mark.slow
 def test_columns_are_taken_as_they_come(classifier, tmp_path):
     path, X = str(tmp_path / "ensemble.onnx"), frame_of(40, unknown=True)
 
@@ -141,6 +142,7 @@ def test_categories_that_onnx_does_not_have_are_refused(tmp_path):
         clf.to_onnx(tmp_path / "ensemble.onnx")
 
 
+@pytest.mark.slow
 def test_skl2onnx_takes_the_columns_one_by_one(classifier):
     X = frame_of(40, unknown=True)
     of_kind = {"O": StringTensorType([None, 1]), "f": DoubleTensorType([None, 1])}

@@ -77,7 +77,7 @@ def draw_beside(ordinary: pd.DataFrame, others: pd.DataFrame, path: Path) -> Non
                 label = f"{setting(rows)}, {seeds(rows)}"
                 line, _ = errorbars(axis, rows, "error", lams, label=label)
                 nets = pd.concat([ordinary, others]).merge(rows[SETTING].head(1))
-                nets = of(nets, configuration="1x1024")
+                nets = of(nets[nets["seed"].isin(shown[0])], configuration="1x1024")
                 if len(nets):
                     style = {"color": line[0].get_color(), "linestyle": "--", "lw": 1}
                     axis.axhline(nets["error"].mean(), **style)

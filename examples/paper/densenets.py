@@ -17,6 +17,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
+
 from examples._report import markdown_table
 from examples.paper._images import load_images
 from examples.paper._mlps_figures import NAMES, of, setting, tested
@@ -81,11 +83,17 @@ def table(store: Store) -> str:
             errors = [
                 of(of_name, method=method, lam=lam)["error"] for method, lam in columns
             ]
-            found = [f"{error.mean():.1f}" if len(error) else "" for error in errors]
-            lines.append([name, str(of_name["seed"].nunique()), *found])
+            n_seeds = of_name["seed"].nunique()
+            lines.append([name, str(n_seeds), *(_mean(e, n_seeds) for e in errors)])
         parts.append(f"{setting(own)}\n\n{markdown_table(lines)}")
     paper = [[name, "3", *map(str, row)] for name, row in OF_THE_PAPER.items()]
     of_paper = [*heads[:2], *(f"lam = {lam:g}" for lam in LAMS), *methods]
     heading = "The paper: CIFAR-100, 50,000 images, 300 epochs"
     parts.append(f"{heading}\n\n{markdown_table([of_paper, *paper])}")
     return "\n\n".join(parts)
+
+
+def _mean(errors: pd.Series, n_seeds: int) -> str:
+    """Of a cell, which says so if it has fewer seeds than its row."""
+    few = f" ({len(errors)} seed)" if len(errors) < n_seeds else ""
+    return f"{errors.mean():.1f}{few}" if len(errors) else ""

@@ -58,6 +58,7 @@ def test_in_bagging(member, digits, digits_test):
     assert bag.score(*digits_test) > 0.8
 
 
+@pytest.mark.slow
 def test_in_bagging_in_parallel(member, digits, digits_test):
     bag = BaggingClassifier(member, n_estimators=3, random_state=0, n_jobs=2)
 

@@ -99,8 +99,8 @@ def draw_ranks(results: Results, path: Path) -> None:
             else f"{n_tables} real tables. "
         )
         caption += (
-            f"{n_splits(results)} of each, every model with its "
-            "own defaults. Bars: 95 % bootstrap interval over the tables."
+            f"{n_splits(results)} of each. Models have their defaults, Bagging stops "
+            "early. Bars: 95 % bootstrap interval over the tables."
         )
         caption += _key(ranks.index, task)
         _finish(figure, task.title, caption, path)
@@ -137,7 +137,7 @@ def draw_times(results: Results, path: Path) -> None:
         _label(axes, times, losses, task)
         caption = (
             f"Geometric means over {len(results.tables)} real tables; below and to "
-            "the left is better. Every model with its own defaults. "
+            "the left is better. Models have their defaults, Bagging stops early. "
         )
         caption += results.rows["machine"].iloc[0].split(", python")[0] + "."
         caption += _key(models, task)

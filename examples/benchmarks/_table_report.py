@@ -209,7 +209,7 @@ def caption(results: Results) -> str:
     text = (
         f"{len(results.tables)} tables ({halves} half), {n_rows.min():,} to "
         f"{n_rows.max():,} rows; {n_splits(results)} of 70 % to train on and 30 % to "
-        "test on; every model with its own defaults."
+        "test on; models with their defaults, but that Bagging(MLP) stops early."
     )
     code = rows[["version", "commit"]].astype(str).drop_duplicates().agg(" ".join, 1)
     return f"{text} Version {', '.join(code)}; {'; '.join(rows['machine'].unique())}."

@@ -8,9 +8,10 @@
     python -m examples.benchmarks.tables --models "joint ensemble" "RealMLP_TD x M"
     python -m examples.benchmarks.tables --report-only --out docs/images
 
-All models have their own defaults and get the same rows, as they are. Tables come from
-a folder (`examples._tables.load_tables` says of what) or from OpenML. Defaults of the
-package were chosen on the design half of the tables; the report half is what counts.
+All models have their own defaults, but that Bagging stops early, and get the same rows,
+as they are. Tables come from a folder (`examples._tables.load_tables` says of what) or
+from OpenML. Defaults of the package were chosen on the design half of the tables; the
+report half is what counts.
 
 Every fit is a row of the CSV file as soon as it is done, and is not done again when the
 command is given again; delete rows to repeat them. A model that fails leaves a row with

@@ -323,7 +323,7 @@ def test_densenets_are_trained_on_photographs_in_all_ways(tmp_path, photographs)
     tested = runs[runs["split"] == "test"]
     assert list(tested["method"]) == ["joint", "bagging", "stacking"]
     of_joint = 100 * tested["error"].iloc[0]
-    assert f" {of_joint:.1f} " in (tmp_path / "out" / "densenets.md").read_text()
+    assert f" {of_joint:.2f} " in (tmp_path / "out" / "densenets.md").read_text()
 
 
 @pytest.mark.slow
@@ -362,6 +362,7 @@ def test_the_leader_is_the_member_of_least_error():
     ]
     (found,) = leaders(pd.DataFrame(rows)).to_dict("records")
     assert found["leader"] == pytest.approx(20)
+    assert found["second"] == pytest.approx(30)
     assert found["others"] == pytest.approx(45)
     assert (found["leads from 1"], found["leads from 2"]) == (False, True)
     assert "leads from 3" not in found  # which is the end

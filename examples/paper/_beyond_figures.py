@@ -28,8 +28,10 @@ def draw(store: Store, folder: Path) -> None:
         return
     ordinary = usual(runs)
     close = ordinary[(ordinary["lam"] > LAMS[-2]) & (ordinary["lam"] < 1)]
+    if len(close):
+        dropped = usual(lost(store))
     for size in close["configuration"].unique():
-        own = of(usual(lost(store)), configuration=size)
+        own = of(dropped, configuration=size)
         draw_close_to_1(own, folder / f"mlps_{size}_close_to_1.png")
     kept = ordinary.iloc[0]
     is_noisy = runs["flipped"] > 0

@@ -126,9 +126,9 @@ def _errors(runs: pd.DataFrame) -> str:
             [
                 *(configuration, NAMES.get(method, method)),
                 *(f"{lam:g}" if is_of_lam else "", str(len(own))),
-                _mean(own["error"]),
+                mean_of(own["error"]),
                 str(OF_THE_PAPER.get(key, "") if is_of_paper else ""),
-                _mean(own["member_error"]),
+                mean_of(own["member_error"]),
             ]
         )
     return f"{setting(runs)}\n\n{markdown_table(lines)}"
@@ -140,8 +140,8 @@ def _lost(rows: pd.DataFrame) -> str:
     lines = [["ensemble", "lam", "seeds", "error with all, %", *shares]]
     rows = rows.sort_values(["configuration", "lam"], key=_order)
     for (name, lam), own in rows.groupby(["configuration", "lam"], sort=False):
-        whole = _mean(of(own, dropped=0)["error"])
-        shown = [_mean(of(own, share=share)["lost"]) for share in SHARES]
+        whole = mean_of(of(own, dropped=0)["error"])
+        shown = [mean_of(of(own, share=share)["lost"]) for share in SHARES]
         n_seeds = str(own["seed"].nunique())
         lines.append([name, f"{lam:g}", n_seeds, whole, *shown])
     return f"{setting(rows)}, points lost\n\n{markdown_table(lines)}"
@@ -154,7 +154,8 @@ def _order(values: pd.Series) -> pd.Series:
     return values != "joint" if values.name == "method" else values
 
 
-def _mean(values: pd.Series) -> str:
+def mean_of(values: pd.Series) -> str:
+    """With its standard error, where there are several."""
     error = f" ± {values.sem():.2f}" if len(values) > 1 else ""
     return f"{values.mean():.2f}{error}" if len(values) else ""
 

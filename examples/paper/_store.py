@@ -93,12 +93,17 @@ def provenance(command: str, device: str) -> Mapping[str, str]:
     }
 
 
+def of_epochs(case: Case, outcome: Outcome, data: Data) -> dict[str, Iterable[Any]]:
+    """Rows of a run by epoch."""
+    return {"epochs": outcome.epochs}
+
+
 def run_missing(
     cases: Iterable[Case],
     data: Data,
     store: Store,
     options: argparse.Namespace,
-    parts: Callable[[Case, Outcome, Data], dict[str, Iterable[Any]]],
+    parts: Callable[[Case, Outcome, Data], dict[str, Iterable[Any]]] = of_epochs,
 ) -> None:
     """Run what is not in a store, with a progress bar.
 

@@ -53,13 +53,7 @@ def main(options: argparse.Namespace) -> None:
     names = [name for name in MEMBERS[options.members] if name.startswith("16x")]
     data = load(names[0], options.dataset, options.data)
     store = Store(options.out, "capacity", ["epochs"])
-    run_missing(
-        _cases(options, names, data),
-        data,
-        store,
-        options,
-        lambda case, outcome, data: {"epochs": outcome.epochs},
-    )
+    run_missing(_cases(options, names, data), data, store, options)
     runs = tested(store)
     kind = runs["configuration"].str.extract(r"x(\D*)-", expand=False)
     runs = runs.assign(members=kind.fillna("perceptron"))

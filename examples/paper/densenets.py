@@ -20,10 +20,9 @@ from typing import Any
 import pandas as pd
 
 from examples._report import markdown_table
-from examples.paper._images import load_images
-from examples.paper._mlps_figures import NAMES, of, setting, tested
+from examples.paper._mlps_figures import NAMES, mean_of, of, setting, tested
 from examples.paper._protocols import DENSENETS, Case
-from examples.paper._run import count_images
+from examples.paper._run import count_images, load
 from examples.paper._store import Store, run_missing
 
 LAMS = (0.0, 0.5, 0.9, 1.0)
@@ -47,7 +46,7 @@ def add_options(add: Callable[..., Any]) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Run what is missing, and show all that is there."""
-    data = load_images(options.dataset, options.data)
+    data = load(options.names[0], options.dataset, options.data)
     n_images = count_images(options.images, data)
     cases = [
         Case(*(options.dataset, name, method, lam, seed, options.epochs), n_images)
@@ -57,13 +56,7 @@ def main(options: argparse.Namespace) -> None:
         for lam in (options.lams if method == "joint" else [0.0])
     ]
     store = Store(options.out, "densenets", ["epochs"])
-    run_missing(
-        cases,
-        data,
-        store,
-        options,
-        lambda case, outcome, data: {"epochs": outcome.epochs},
-    )
+    run_missing(cases, data, store, options)
     text = table(store)
     (options.out / "densenets.md").write_text(text + "\n")
     print(text)
@@ -84,7 +77,7 @@ def table(store: Store) -> str:
                 of(of_name, method=method, lam=lam)["error"] for method, lam in columns
             ]
             n_seeds = of_name["seed"].nunique()
-            lines.append([name, str(n_seeds), *(_mean(e, n_seeds) for e in errors)])
+            lines.append([name, str(n_seeds), *(_cell(e, n_seeds) for e in errors)])
         parts.append(f"{setting(own)}\n\n{markdown_table(lines)}")
     paper = [[name, "3", *map(str, row)] for name, row in OF_THE_PAPER.items()]
     of_paper = [*heads[:2], *(f"lam = {lam:g}" for lam in LAMS), *methods]
@@ -93,7 +86,7 @@ def table(store: Store) -> str:
     return "\n\n".join(parts)
 
 
-def _mean(errors: pd.Series, n_seeds: int) -> str:
-    """Of a cell, which says so if it has fewer seeds than its row."""
-    few = f" ({len(errors)} seed)" if len(errors) < n_seeds else ""
-    return f"{errors.mean():.1f}{few}" if len(errors) else ""
+def _cell(errors: pd.Series, n_seeds: int) -> str:
+    """A mean, which says so if it has fewer seeds than its row."""
+    few = f" ({len(errors)} seed)" if 0 < len(errors) < n_seeds else ""
+    return f"{mean_of(errors)}{few}"

@@ -95,6 +95,7 @@ def _of_run(run: pd.DataFrame) -> dict[str, Any]:
     errors = run.pivot(index="epoch", columns="member", values="error")
     last = errors.iloc[-1]
     leader = last.idxmin()
+    others = last.drop(leader)
     early = {
         f"leads from {epoch}": errors.loc[epoch].idxmin() == leader
         for epoch in EARLY
@@ -104,7 +105,8 @@ def _of_run(run: pd.DataFrame) -> dict[str, Any]:
         "members": len(last),
         "effective": run["effective_members"].iloc[-1],
         "leader": 100 * last[leader],
-        "others": 100 * last.drop(leader).median(),
+        "second": 100 * others.min(),
+        "others": 100 * others.median(),
         **early,
     }
 
@@ -117,7 +119,8 @@ def table(store: Store) -> str:
     lines = [
         [
             *("images", "ensemble", "lam", "runs", "effective members"),
-            *("leader's training error, %", "others' median", "test error, %"),
+            *("leader's training error, %", "second's", "others' median"),
+            "test error, %",
             *(f"leads at the end, of epoch {e}'s leaders" for e in EARLY),
         ]
     ]
@@ -129,7 +132,9 @@ def table(store: Store) -> str:
                 *(f"{n_images:,} of {data}, {n_epochs} epochs", name, f"{lam:g}"),
                 str(len(own)),
                 f"{middle:.1f} ({low:.1f} to {high:.1f}) of {own['members'].iloc[0]}",
-                *(f"{own[key].mean():.1f}" for key in ("leader", "others", "error")),
+                f"{own['leader'].mean():.1f}",
+                f"{own['second'].min():.1f} to {own['second'].max():.1f}",
+                *(f"{own[key].mean():.1f}" for key in ("others", "error")),
                 *(
                     f"{int(told.sum())} of {len(told)}" if len(told) else ""
                     for told in counts

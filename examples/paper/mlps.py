@@ -22,11 +22,11 @@ import argparse
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from examples._data import Data, load_data
+from examples._data import Data
 from examples.paper import _beyond_figures, _mlps_figures
 from examples.paper._protocols import LAMS, LAST_EPOCH, PERCEPTRONS, Case
-from examples.paper._run import Outcome, count_images, dropped
-from examples.paper._store import Store, run_missing
+from examples.paper._run import Outcome, count_images, dropped, load
+from examples.paper._store import Store, of_epochs, run_missing
 
 METHODS = ("joint", "bagging", "BaggingClassifier", "stacking")
 
@@ -44,7 +44,7 @@ def add_options(add: Callable[..., Any]) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Run what is missing, and show all that is there."""
-    data = load_data(options.dataset, options.data)
+    data = load(options.sizes[0], options.dataset, options.data)
     store = Store(options.out, "mlps", ["epochs", "dropped"])
     run_missing(_cases(options, data), data, store, options, _parts)
     tables = _mlps_figures.tables(store)
@@ -73,9 +73,7 @@ def _cases(options: argparse.Namespace, data: Data) -> Iterable[Case]:
 def _parts(
     case: Case, outcome: Outcome, data: Data
 ) -> dict[str, Iterable[dict[str, Any]]]:
-    if case.method != "joint":
-        return {"epochs": outcome.epochs}
-    return {
-        "epochs": outcome.epochs,
-        "dropped": dropped(outcome.ensemble, data, case.seed),
-    }
+    found = of_epochs(case, outcome, data)
+    if case.method == "joint":
+        found["dropped"] = dropped(outcome.ensemble, data, case.seed)
+    return found
